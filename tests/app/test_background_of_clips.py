@@ -61,5 +61,5 @@ def test_later_frames_show_what_lies_behind_the_head(clip):
     left = face.points[234, :2].round().astype(int)  # the outline at the ear: x - SHIFT to x becomes free
     strip = np.s_[left[1] - 20 : left[1] + 60, left[0] - 14 : left[0] - 4]
     truth = crop.apply(wall)[strip].astype(int)
-    errors = [np.abs(one.face.portrait.features.plate[strip] - truth).mean() for one in (scene, bare)]
+    errors = [np.abs(one.face.portrait.features.ground.plate[strip] - truth).mean() for one in (scene, bare)]
     assert errors[0] < 0.5 * errors[1]

@@ -22,6 +22,7 @@ from liveportrait.engines.mesh import (
     fit,
     glasses,
     mouth,
+    moved,
     outlines,
     placed,
     sliders,
@@ -29,9 +30,9 @@ from liveportrait.engines.mesh import (
     turns,
 )
 from liveportrait.engines.mesh.data import face_model
+from liveportrait.engines.mesh.field import common, find_field, index_of
 from liveportrait.engines.mesh.geometry import eye_opening, lip_gap
 from liveportrait.engines.mesh.layout import Layout, Pose, build_layout, compress_depth
-from liveportrait.engines.mesh.raster import rasterise
 from liveportrait.engines.mesh.regions import region_weights
 from liveportrait.motion import Array, DeltaSpace, Motion, angle_between, keypoints
 from liveportrait.options import MouthMotion
@@ -48,9 +49,6 @@ _LOOK = 192  # side in pixels of the reduced crop in which the top of the head i
 MAX_TILT = np.radians(20)  # heads tilted further are levelled by the crop
 SMOOTH_TURN = 3.0  # outlines are smoothed from this head turn on, degrees
 SMOOTH_GAP = 0.12  # or if the mouth opens this much further, face widths: the lower lip then overlaps the chin
-# Shift in pixels (of a 512 px crop) over which the background changes from moving along to standing still. Background
-# that the photo shows stands still at once; beside the outline, where it is only guessed, it moves along first.
-STILL_SHIFT, ELSEWHERE_SHIFT, GUESSED_SHIFT = (-1.0, -0.5), (0.3, 2.8), (2.0, 8.0)
 MAX_SHIFT = 0.42  # head translation that fits into the crop, in face widths
 
 
@@ -62,15 +60,11 @@ class MeshFeatures:
     eyes: tuple[eyes.EyeLayer, eyes.EyeLayer]
     mouth: mouth.MouthLayer
     far: far_side.FarSide | None
-    person: npt.NDArray[np.float32] | None
-    plate: Image | None
-    freed: tuple[Map, Map] | None
+    ground: moved.Ground | None
     gaze: tuple[Float, Float]
     openings: tuple[float, float]
-    identity: npt.NDArray[np.float32]
     stiff: Float | None = None
     cover: Map | None = None
-    others: Map | None = None
     smile: smile.SmileShading | None = None
 
 
@@ -130,8 +124,7 @@ class MeshEngine(Engine):
         points = face.points.astype(np.float64)
         size = image.shape[0]
         others = around.others
-        person = plate = None
-        freed = None
+        person = ground = None
         matte = None if face.placed else self._matte  # trained on people only
         seen = None if matte is None else background.find_person(image, points, matte)
         if seen is not None:
@@ -140,9 +133,8 @@ class MeshEngine(Engine):
                 person = person * (1 - others)
             if crop.shape[2] == 3:  # a cut-out has no background of its own
                 plate, doubt = background.background_plate(image, person, points, others, around.behind)
-                freed = _freed(doubt)
+                ground = moved.Ground.of(person, plate, doubt, others)
         layout = build_layout(points, size, person)
-        yy, xx = np.mgrid[:size, :size].astype(np.float32)
         both = eyes.prepare_eyes(image, points)
         white = eyes.white_of(both)
         inside = mouth.prepare_mouth(image, points, layout, white)
@@ -154,15 +146,11 @@ class MeshEngine(Engine):
             eyes=both,
             mouth=inside,
             far=far_side.build_far_side(image, points, layout, seen),
-            person=person,
-            plate=plate,
-            freed=freed,
+            ground=ground,
             gaze=(eyes.gaze_offset(layout.canonical, EYE_LEFT), eyes.gaze_offset(layout.canonical, EYE_RIGHT)),
             openings=(eye_opening(layout.canonical, EYE_LEFT), eye_opening(layout.canonical, EYE_RIGHT)),
-            identity=np.dstack([xx, yy, np.ones_like(xx)]),
             stiff=None if face.placed else glasses.stiff_points(image, layout.pose, points, around.worn),
             cover=_either(around.cover, around.worn),
-            others=others,
             smile=None if face.placed else smile.build_shading(image, layout),
         )
         motion = self._motion(face, size)
@@ -286,7 +274,7 @@ class MeshEngine(Engine):
         turn = angle_between(pose.rotation, f.layout.pose.rotation)
         folds = turn > SMOOTH_TURN or lip_gap(shape) - f.mouth.gap > SMOOTH_GAP
         crop = crop if f.smile is None else f.smile.shaded(crop, shape, f.layout.canonical)
-        image, alpha, hair = self._warp(crop, f, vertices, pose, folds)
+        image, alpha, hair = self._moved(crop, f, vertices, pose, folds)
         bare = None if hair is None else image.copy()
         for index, layer in enumerate(f.eyes):
             opening = eye_opening(shape, layer.eye) / max(f.openings[index], 1e-3)
@@ -298,59 +286,27 @@ class MeshEngine(Engine):
             image = np.asarray(cv2.blendLinear(bare, image, hair, 1 - hair), np.uint8)
         return image if alpha is None else np.dstack([image, alpha])
 
-    def _warp(
+    def _moved(
         self, crop: Image, f: MeshFeatures, vertices: Float, pose: Pose, folds: bool
     ) -> tuple[Image, Image | None, Map | None]:
-        """Source pixels moved by the mesh over the background plate; alpha, and hair over the face, if any."""
-        layout = f.layout
+        """Source pixels moved by the mesh over the ground; alpha, and hair over the face, if any."""
+        layout, size = f.layout, len(crop)
         shown = 0.0 if f.far is None else f.far.share(pose)
-        texture = np.ones((len(vertices), 3), np.float32)
-        texture[:, :2] = layout.rest[:, :2]
-        if f.far is not None:
-            texture[:, :2] += shown * f.far.push
+        texture = layout.rest[:, :2] if f.far is None else layout.rest[:, :2] + shown * f.far.push
         drawn = vertices.astype(np.float32)
-        field = rasterise(layout.triangles, drawn, texture, f.identity.copy())
-        x, y = _channels(field)
-        out = _carry(np.ascontiguousarray(crop[..., :3]), x, y, cv2.INTER_CUBIC)
-        completed = f.far.draw(out, drawn, shown) if f.far is not None and shown > 0 and len(f.far.used) else None
-        hair = None if f.cover is None else np.asarray(cv2.remap(f.cover, x, y, cv2.INTER_LINEAR), np.float32)
-        if crop.shape[2] == 4:
-            alpha = _carry(np.ascontiguousarray(crop[..., 3]), x, y)
-            if completed is not None:
-                where, share = completed
-                alpha[where] = cv2.max(alpha[where], np.rint(255 * share).astype(np.uint8))
-            if folds:
-                outlines.smooth_outlines(out, x, y)
-            return out, alpha, hair
-        if f.person is not None and f.plate is not None and f.freed is not None:
-            person = cv2.remap(f.person, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            if completed is not None:
-                where, share = completed
-                person[where] = cv2.max(person[where], share)
-            place = np.arange(len(x), dtype=np.float32)
-            shift = cv2.max(np.abs(x - place), np.abs(y - place[:, None]))
-            # Background that stands still is the photo itself, including its outlines.
-            away = np.clip((shift - f.freed[0]) * f.freed[1], 0, 1)
-            if f.others is not None:  # other people must not move along at all
-                theirs = cv2.remap(f.others, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-                away = np.maximum(away, theirs * np.clip(shift * 4, 0, 1))
-            cover = np.asarray(1 - (1 - person) * away, np.float32)
-            out = np.asarray(cv2.blendLinear(out, f.plate, cover, 1 - cover), np.uint8)
+        field = find_field(layout.triangles, drawn, texture.astype(np.float32), size, layout.pose.scale)
+        hidden = f.far.seen(drawn, shown, size) if f.far is not None and shown > 0 and len(f.far.used) else None
+        out = moved.move(np.ascontiguousarray(crop[..., :3]), field, f.ground, hidden)
+        alpha = None if crop.shape[2] == 3 else moved.move_map(np.ascontiguousarray(crop[..., 3]), field)
+        if alpha is not None and hidden is not None:
+            part = alpha[index_of(hidden.window)]
+            part[:] = cv2.max(part, np.rint(255 * hidden.share).astype(np.uint8))
         if folds:
-            outlines.smooth_outlines(out, x, y)
-        return out, None, hair
-
-
-def _freed(doubt: Map) -> tuple[Map, Map]:
-    """Shift (S, S) in pixels up to which the background moves along, and 1 / width of the transition to still."""
-    levels = np.linspace(0, 1, 256)
-    guessed = np.array(GUESSED_SHIFT) * doubt.shape[0] / 512
-    start, end = (
-        np.interp(levels, [0, background.ELSEWHERE, 1], [still, elsewhere, far])
-        for still, elsewhere, far in zip(STILL_SHIFT, ELSEWHERE_SHIFT, guessed, strict=True)
-    )
-    index = np.rint(doubt * 255).astype(np.uint8)
-    return start.astype(np.float32)[index], (1 / (end - start)).astype(np.float32)[index]
+            for window in field.jumps:
+                if (shared := common(field.window, window)) is not None:
+                    inside = shared[0]
+                    outlines.smooth_outlines(out[field.part][inside], field.x[inside], field.y[inside], size)
+        return out, alpha, None if f.cover is None else moved.move_map(f.cover, field)
 
 
 def _either(first: Map | None, second: Map | None) -> Map | None:
@@ -358,15 +314,6 @@ def _either(first: Map | None, second: Map | None) -> Map | None:
     if first is None or second is None:
         return first if second is None else second
     return np.maximum(first, second)
-
-
-def _channels(field: Map) -> tuple[Map, Map]:
-    """Texture x and y, each contiguous."""
-    return np.asarray(cv2.extractChannel(field, 0), np.float32), np.asarray(cv2.extractChannel(field, 1), np.float32)
-
-
-def _carry(image: Image, x: Map, y: Map, interpolation: int = cv2.INTER_LINEAR) -> Image:
-    return np.asarray(cv2.remap(image, x, y, interpolation, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _with_room_above(box: Box, image: Image, matte: PersonMatte) -> Box:

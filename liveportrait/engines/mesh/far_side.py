@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from liveportrait.engines.mesh.background import push_pull
 from liveportrait.engines.mesh.data import face_model
+from liveportrait.engines.mesh.field import Window, common
 from liveportrait.engines.mesh.geometry import polygon_mask
 from liveportrait.engines.mesh.layout import Layout, Pose
 from liveportrait.engines.mesh.raster import rasterise
@@ -47,6 +48,28 @@ OUTLINE = 0.10  # face widths beyond the mesh within which the outline of the sk
 
 
 @dataclass(frozen=True)
+class Hidden:
+    """The hidden half of a face, turned into view.
+
+    Attributes:
+        window: Where it is in the crop, (x0, y0, x1, y1).
+        image: (h, w, 3).
+        share: (h, w) 0..1, how much it covers.
+    """
+
+    window: Window
+    image: Image
+    share: Map
+
+    def draw(self, out: Image, window: Window) -> None:
+        """Draw it over a part (h, w, 3) of the crop, in place."""
+        if (shared := common(window, self.window)) is not None:
+            part, own = shared
+            share = self.share[own]
+            cv2.blendLinear(self.image[own], out[part], share, 1 - share, out[part])
+
+
+@dataclass(frozen=True)
 class FarSide:
     """The completed face.
 
@@ -66,27 +89,19 @@ class FarSide:
     used: npt.NDArray[np.intp]
     push: Float
 
-    def draw(self, out: Image, vertices: Map, share: float) -> tuple[tuple[slice, slice], Map]:
-        """Draw the hidden half over an image (S, S, 3), in place, with the points of the face at ``vertices``.
-
-        Returns:
-            The region that was drawn into, and (H, H) 0..1 how much it was covered.
-        """
-        size = out.shape[0]
+    def seen(self, vertices: Map, share: float, size: int) -> Hidden:
+        """The hidden half as it shows in a crop of this side, with the points of the face at ``vertices``."""
         low = np.floor(vertices[self.used, :2].min(0)).astype(int) - EDGE
         high = np.ceil(vertices[self.used, :2].max(0)).astype(int) + EDGE
         side = min(int((high - low).max()), size)
-        x, y = np.clip(low, 0, size - side)
+        x, y = (int(v) for v in np.clip(low, 0, size - side))
         canvas = np.full((side, side, 3), -EDGE, np.float32)
         local = vertices[:POINTS] - np.array([x, y, 0], np.float32)
         field = rasterise(self.triangles, local, self.places, canvas)
         across, down = cv2.extractChannel(field, 0), cv2.extractChannel(field, 1)
         drawn = cv2.remap(self.image, across, down, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
-        where = np.s_[y : y + side, x : x + side]
-        part = out[where]
         alpha = drawn[..., 3] * np.float32(share / 255)
-        part[:] = cv2.blendLinear(np.ascontiguousarray(drawn[..., :3]), np.ascontiguousarray(part), alpha, 1 - alpha)
-        return where, alpha
+        return Hidden((x, y, x + side, y + side), np.ascontiguousarray(drawn[..., :3]), alpha)
 
     def share(self, pose: Pose) -> float:
         """How far a pose is turned from the source to the front: 0 not at all, 1 so far that the other half shows."""

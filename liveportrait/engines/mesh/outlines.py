@@ -28,21 +28,22 @@ MOST: Final = 30_000
 """Number of pixels sampled at a time: OpenCV accepts no taller maps."""
 
 
-def smooth_outlines(image: Image, x: Map, y: Map) -> None:
+def smooth_outlines(image: Image, x: Map, y: Map, size: int) -> None:
     """Soften, in place, the stair steps where the texture coordinates jump.
 
     Args:
-        image: (S, S, 3).
-        x: (S, S) texture coordinates in pixels.
-        y: (S, S).
+        image: (H, W, 3), a crop or a part of it.
+        x: (H, W) texture coordinates in pixels.
+        y: (H, W).
+        size: Side of the crop in pixels.
     """
-    jump = _jumps(x, y)
+    jump = _jumps(x, y, size)
     rows, columns = np.nonzero(cv2.dilate(jump, np.ones((2, 2), np.uint8), anchor=(0, 0)))
     if not len(rows):
         return
     along_x, along_y = (np.tile(part, 4)[:, None] for part in _directions(jump, rows, columns))
     ys = np.minimum(np.concatenate([2 * rows + d for d in (0, 0, 1, 1)]), len(image) - 1)
-    xs = np.minimum(np.concatenate([2 * columns + d for d in (0, 1, 0, 1)]), len(image) - 1)
+    xs = np.minimum(np.concatenate([2 * columns + d for d in (0, 1, 0, 1)]), image.shape[1] - 1)
     from_x = (xs[:, None] + along_x * ALONG - along_y * ACROSS).astype(np.float32)
     from_y = (ys[:, None] + along_y * ALONG + along_x * ACROSS).astype(np.float32)
     out = np.empty((len(xs), 3), np.uint8)
@@ -53,11 +54,11 @@ def smooth_outlines(image: Image, x: Map, y: Map) -> None:
     image[ys, xs] = out
 
 
-def _jumps(x: Map, y: Map) -> Image:
-    """(S / 2, S / 2) 1 where the coordinates jump between a pixel and the second next."""
+def _jumps(x: Map, y: Map, size: int) -> Image:
+    """(H / 2, W / 2) 1 where the coordinates jump between a pixel and the second next."""
     coarse = [np.ascontiguousarray(channel[::2, ::2]) for channel in (x, y)]
     share, least, most = JUMP
-    far = float(np.clip(share * len(x), least, most))
+    far = float(np.clip(share * size, least, most))
     jump = np.zeros(coarse[0].shape, np.uint8)
     for channel in coarse:
         jump[:, :-1] |= np.abs(channel[:, 1:] - channel[:, :-1]) > far

@@ -23,7 +23,7 @@ def rasterise(triangles: Int, vertices: Float, attributes: Float, canvas: Float)
         triangles: (T, 3) vertex indices.
         vertices: (V, 3) pixel x, y and depth z (any pixel-sized unit, larger is farther).
         attributes: (V, 3) float32 values to interpolate, about 0..1.
-        canvas: (S, S, 3) float32, drawn into: pixels that no triangle covers keep their value.
+        canvas: (H, W, 3) float32, drawn into: pixels that no triangle covers keep their value.
 
     Returns:
         canvas.
@@ -35,10 +35,11 @@ def rasterise(triangles: Int, vertices: Float, attributes: Float, canvas: Float)
 
 def _rasterise_opencv(triangles: Int, vertices: Float, attributes: Float, canvas: Float) -> Float:
     half = canvas.shape[0] / 2
+    wide = canvas.shape[1] / canvas.shape[0]
     depth = np.clip(vertices[:, 2] * (-_DEPTH / half), -_DEEPEST, _DEEPEST)
     grow = (_DISTANCE - depth) / _DISTANCE
     v = np.empty((len(vertices), 3), np.float32)
-    v[:, 0] = ((vertices[:, 0] + 0.5) / half - 1) * grow
+    v[:, 0] = ((vertices[:, 0] + 0.5) / half - wide) * grow
     v[:, 1] = (1 - (vertices[:, 1] + 0.5) / half) * grow
     v[:, 2] = depth
     camera = np.eye(4)
@@ -56,7 +57,7 @@ def _rasterise_opencv(triangles: Int, vertices: Float, attributes: Float, canvas
 
 def rasterise_numpy(triangles: Int, vertices: Float, attributes: Float, canvas: Float) -> Float:
     """Do the same as rasterise by scan lines in numpy: far triangles first, later ones overwrite."""
-    size = canvas.shape[0]
+    height, width = canvas.shape[:2]
     order = np.argsort(-vertices[triangles, 2].mean(1), kind="stable")
     tri = triangles[order]
     p = vertices[tri][:, :, :2].astype(np.float64)
@@ -64,8 +65,8 @@ def rasterise_numpy(triangles: Int, vertices: Float, attributes: Float, canvas: 
     area = (b[:, 1] - c[:, 1]) * (a[:, 0] - c[:, 0]) + (c[:, 0] - b[:, 0]) * (a[:, 1] - c[:, 1])
     keep = np.abs(area) > 1e-9
     tri, p, a, b, c, area = tri[keep], p[keep], a[keep], b[keep], c[keep], area[keep]
-    top = np.ceil(p[:, :, 1].min(1) - 1e-3).clip(0, size).astype(np.int64)
-    end = np.floor(p[:, :, 1].max(1) + 1e-3).clip(-1, size - 1).astype(np.int64) + 1
+    top = np.ceil(p[:, :, 1].min(1) - 1e-3).clip(0, height).astype(np.int64)
+    end = np.floor(p[:, :, 1].max(1) + 1e-3).clip(-1, height - 1).astype(np.int64) + 1
     rows = (end - top).clip(0)
     k = np.repeat(np.arange(len(tri)), rows)
     y = top[k] + np.arange(len(k)) - np.repeat(np.cumsum(rows) - rows, rows)
@@ -78,8 +79,8 @@ def rasterise_numpy(triangles: Int, vertices: Float, attributes: Float, canvas: 
         low, high = np.where(inside, np.minimum(low, x), low), np.where(inside, np.maximum(high, x), high)
     ok = np.isfinite(low) & np.isfinite(high)
     k, y, low, high = k[ok], y[ok], low[ok], high[ok]
-    first = np.ceil(low - 1e-3).clip(0, size).astype(np.int64)
-    count = (np.floor(high + 1e-3).clip(-1, size - 1).astype(np.int64) + 1 - first).clip(0)
+    first = np.ceil(low - 1e-3).clip(0, width).astype(np.int64)
+    count = (np.floor(high + 1e-3).clip(-1, width - 1).astype(np.int64) + 1 - first).clip(0)
     row = np.repeat(np.arange(len(k)), count)
     x = first[row] + np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
     k, y = k[row], y[row]

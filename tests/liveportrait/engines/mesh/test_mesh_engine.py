@@ -57,11 +57,11 @@ def test_border_and_shoulders_stay(stage):
 def test_background_behind_the_head_is_filled_not_smeared(stage):
     """Where the head has left, the plate shows: no hair or skin is dragged along."""
     drawn = stage.draw(translation=stage.portrait.motion.translation + np.float32([0.18, 0, 0]))
-    person = stage.portrait.features.person
+    person = stage.portrait.features.ground.person
     left = person[:, : person.shape[1] // 2] > 0.98
     half = np.s_[:, : left.shape[1]]
     uncovered = left & (np.abs(drawn[half].astype(int) - stage.portrait.crop[half]).max(2) > 25)
-    plate = stage.portrait.features.plate[half]
+    plate = stage.portrait.features.ground.plate[half]
     assert uncovered.sum() > 200
     close = np.abs(drawn[half].astype(int) - plate).max(2) < 12
     assert (close & uncovered).sum() > 0.25 * uncovered.sum()
@@ -160,7 +160,7 @@ def test_high_hair_gets_room_above(stage, astronaut):
 @pytest.mark.parametrize("yaw", [0.5, 4.0])
 def test_background_stands_still_from_the_first_pixel_of_motion(stage, yaw):
     """Only a rim beside the outline, where what lies behind the head is guessed, comes along with it at first."""
-    person = stage.portrait.features.person
+    person = stage.portrait.features.ground.person
     reach = np.ones((round(0.05 * len(person)) | 1,) * 2, np.uint8)
     away = cv2.dilate(person, reach) < 0.02
     change = np.abs(stage.draw(yaw=yaw).astype(int) - stage.portrait.crop)[away]

@@ -102,6 +102,8 @@ COMMANDS: Final = (
             lambda w, _: w.studio.seek(0.0), enabled=seekable),
     Command("loop", mark("Repeat in a loop"), "L", "loop", mark("Driver"),
             lambda w, on: w.studio.set_loop(on), checkable=True),
+    Command("mute", mark("Sound off"), "M", "sound", mark("Driver"),
+            lambda w, on: w.studio.sound.mute(on), enabled=lambda studio: not studio.sound.problem, checkable=True),
     Command("recentre", mark("New neutral pose"), "C", "centre", mark("Driver"),
             lambda w, _: w.commands.recentre(), enabled=moves),
     Command("undo", mark("Undo"), "Ctrl+Z", "undo", mark("Edit"),

@@ -1,4 +1,4 @@
-"""Restore the session of the last start."""
+"""Restore the session and the settings of the last start."""
 
 from __future__ import annotations
 
@@ -27,3 +27,8 @@ def restore(settings: QSettings) -> Session:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return first_session()
     return session if session.portraits else first_session()
+
+
+def is_on(settings: QSettings, name: str, *, default: bool = False) -> bool:
+    """Read a boolean setting: a string if it was read from the file, a bool if it was set since the start."""
+    return str(settings.value(name, default)).lower() == "true"

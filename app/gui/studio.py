@@ -18,9 +18,10 @@ from app.frames.motion_cache import CachedResources
 from app.gui import qt_images
 from app.gui.downloads import Downloads
 from app.gui.jobs import RenderQueue
-from app.gui.last_session import gone_files, restore
+from app.gui.last_session import gone_files, is_on, restore
 from app.gui.live_outputs import LiveOutputs
 from app.gui.live_source import live_source
+from app.gui.preview_sound import PreviewSound
 from app.gui.session import (
     LIVE_ONLY,
     PER_PORTRAIT,
@@ -61,11 +62,6 @@ def settings_of_user() -> QSettings:
     from app.presets import config_folder
 
     return QSettings(str(config_folder() / "window.ini"), QSettings.Format.IniFormat)
-
-
-def is_on(settings: QSettings, name: str, *, default: bool = False) -> bool:
-    """Read a boolean setting: a string if it was read from the file, a bool if it was set since the start."""
-    return str(settings.value(name, default)).lower() == "true"
 
 
 class Studio(QObject):
@@ -129,6 +125,8 @@ class Studio(QObject):
         self._sink = PreviewSink(self._frame, painted_by_caller=True)
         self.live.add_sink(self._sink)
         self.outputs = LiveOutputs(self)
+        self.sound = PreviewSound(self)
+        self.session_changed.connect(self.sound.show_session)
         self._unsaved_reported = False
         self._saver = QTimer(self)
         self._saver.setSingleShot(True)
@@ -326,6 +324,8 @@ class Studio(QObject):
         """Pause or resume driver and portrait."""
         for playback in self._both():
             playback.pause(on)
+        if on:
+            self.sound.hush()
 
     def set_loop(self, on: bool) -> None:
         """Whether clips start over at their end."""
@@ -385,6 +385,7 @@ class Studio(QObject):
         """Record that the frame in ``shown`` is on screen."""
         if self.shown is not None:
             self._sink.painted(self.shown.frame, self.live.clock())
+            self.sound.painted()
 
     def stats(self) -> LiveStats:
         """Statistics of the live pipeline."""
@@ -468,6 +469,7 @@ class Studio(QObject):
             Whether all work ended.
         """
         ended = self.queue.stop(background=self.finish_alone)
+        self.sound.close()
         self.live.close()
         self._presenter.stop()
         return self.downloads.close() and self.background.wait() and ended

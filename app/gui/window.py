@@ -14,11 +14,12 @@ from app.gui.commands import Commands
 from app.gui.dialogs.base import within
 from app.gui.dialogs.messages import CloseDialog, show_error
 from app.gui.key_commands import KeyCommands
+from app.gui.last_session import is_on
 from app.gui.localize import localized
 from app.gui.menus import fill_menu
 from app.gui.session import LIVE_ONLY
 from app.gui.shortcuts import Actions, uses_key
-from app.gui.studio import Studio, is_on
+from app.gui.studio import Studio
 from app.gui.theme import Theme
 from app.gui.translate import Languages, tr
 from app.gui.waveforms import Waves
@@ -166,6 +167,9 @@ class MainWindow(QMainWindow):
         self.preview.layout_changed.connect(self._layout_changed)
         self.preview.painted.connect(studio.painted)
         self.transport.sought.connect(studio.seek)
+        self.transport.volume_changed.connect(studio.sound.set_volume)
+        studio.sound.changed.connect(self.show_sound)
+        self.show_sound()
         self.actions_["loop"].setChecked(studio.loop)
         self.theme.changed.connect(self.paint_icons)
         self.queue_panel.report_requested.connect(self.commands.show_job_report)
@@ -204,6 +208,13 @@ class MainWindow(QMainWindow):
         if self.transport.show_driver(self.studio.session.driver.kind, self.studio.paused, line is not None):
             self.actions_.enable(self.studio)
         self.transport.show_place(None if line is None else line.place)
+
+    def show_sound(self) -> None:
+        """Show whether the preview can be heard, and how loud."""
+        sound = self.studio.sound
+        self.transport.show_sound(sound.volume, there=sound.heard is not None, problem=sound.problem)
+        self.actions_["mute"].setChecked(sound.muted)
+        self.actions_["mute"].setEnabled(not sound.problem)
 
     def _show_frame(self) -> None:
         shown = self.studio.shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +57,7 @@ class LiveFrame:
         fresh: False for a frame rendered again because a slider moved; it is not used for latency.
         seen: Whether the driver's face is detected.
         expression: Sliders of a driver without pictures, such as a face tracker, or None.
+        place: Seconds of its driving frame from the first one of a clip or a voice; None otherwise.
     """
 
     index: int
@@ -68,6 +70,7 @@ class LiveFrame:
     fresh: bool = True
     seen: bool = False
     expression: Expression | None = None
+    place: Fraction | None = None
     marks: dict[str, float] = field(default_factory=dict)
     """Seconds on the session's clock: "rendered"."""
     fill: tuple[int, int, int] = (255, 255, 255)

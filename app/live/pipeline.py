@@ -270,6 +270,7 @@ class Pipeline:
             fresh=drawn.fresh,
             seen=known and bool(drawn.squares),
             expression=None if tracked.shown is None else tracked.shown.expression,
+            place=None if sample is None else sample.place,
             marks={"rendered": done},
             fill=options.output.fill_colour,
         )

@@ -29,6 +29,7 @@ from app.gui.theme import Theme
 from app.gui.translate import Languages
 from app.gui.window import MainWindow
 from app.live import LiveSession
+from app.media import speaker
 from app.media.images import write_image
 from liveportrait.engines import load_engine
 from liveportrait.engines.base import Engine
@@ -61,6 +62,12 @@ def own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PORTRAIT_ANIMATE_QUEUE", str(tmp_path / "state" / "queue.sqlite3"))
     monkeypatch.setenv("PORTRAIT_ANIMATE_CACHE", str(tmp_path / "state" / "cache"))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test is heard, even where there is a sound device."""
+    monkeypatch.setattr(speaker, "_output_stream", lambda: None)
 
 
 @pytest.fixture(scope="session")

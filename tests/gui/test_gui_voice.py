@@ -17,9 +17,11 @@ from pytestqt.qtbot import QtBot
 from app.frames.voices import open_track
 from app.gui.jobs import make_entry
 from app.gui.keyframes import Keyframes
+from app.gui.preview_sound import sound_of_session
 from app.gui.session import Driver, Session
 from app.gui.window import MainWindow
 from app.media.sound import sound_of
+from app.media.speaker import Played
 from app.media.waveform import waveform
 from liveportrait.expression import Expression
 
@@ -63,6 +65,75 @@ def test_a_sound_speaks_over_its_waveform_and_life_is_undone(qtbot: QtBot, windo
     studio.set_paused(True)
     qtbot.mouseClick(bar.slider, Qt.MouseButton.LeftButton, pos=place)
     qtbot.waitUntil(lambda: abs(studio.playback.place.time - Fraction(3, 4)) < Fraction(1, 20))
+
+
+class Listener:
+    """A speaker that keeps what it is told."""
+
+    problem = ""
+
+    def __init__(self) -> None:
+        self.volume = 0.0
+        self.said: list[str] = []
+        self.played: Played | None = None
+        self.places: list[float] = []
+
+    def play(self, played: Played | None) -> None:
+        self.played = played
+
+    def show(self, place: Fraction) -> None:
+        self.said.append("show")
+        self.places.append(float(place))
+
+    def hush(self) -> None:
+        self.said.append("hush")
+
+    def close(self) -> None: ...
+
+
+def test_the_preview_is_heard_in_step_until_it_pauses(qtbot: QtBot, window: MainWindow, voice: Path) -> None:
+    studio, transport = window.studio, window.transport
+    listener = Listener()
+    studio.sound.speaker = listener  # type: ignore[assignment]
+    assert transport.mute.isHidden()
+    window.commands.take_files([str(voice)], "")
+    qtbot.waitUntil(lambda: len(listener.places) > 3)
+    assert listener.played is not None
+    assert (listener.played.sound.path, listener.played.length, listener.played.loop) == (voice, 1, True)
+    assert all(0 <= place < 1 for place in listener.places)
+    assert not transport.mute.isHidden()
+    studio.set_paused(True)
+    assert listener.said[-1] == "hush"
+    count = len(listener.places)
+    studio.seek(0.5)
+    qtbot.waitUntil(lambda: abs(studio.playback.place.time - Fraction(1, 2)) < Fraction(1, 20))
+    qtbot.waitUntil(lambda: studio.shown is not None and studio.shown.frame.place == studio.playback.place.time)
+    assert len(listener.places) == count  # seeking in a pause is silent
+    studio.set_paused(False)
+    qtbot.waitUntil(lambda: len(listener.places) > count + 1)
+    transport.volume_changed.emit(0.5)
+    assert (listener.volume, studio.settings.value("window/volume")) == (0.25, 0.5)
+    window.actions_["mute"].setEnabled(True)
+    window.actions_["mute"].trigger()
+    assert (listener.said[-1], studio.sound.muted) == ("hush", True)
+
+
+def test_what_is_heard_is_what_the_file_will_have(small_media: Path, small_session: Session, voice: Path) -> None:
+    clip = replace(small_session, driver=Driver("file", str(small_media / "clip.mp4")))
+    spoken = clip.with_value("lips_from", str(voice)).with_value("start", "0.5")
+
+    def heard(session: Session) -> tuple[Path, Fraction] | None:
+        found = sound_of_session(session)
+        return None if found is None else (found.sound.path, found.sound.start)
+
+    assert heard(small_session) is None
+    assert heard(small_session.with_value("voice", str(voice)).with_value("start", "0.5")) == (voice, Fraction(1, 2))
+    assert heard(spoken) == (voice, 0)
+    assert heard(clip.with_value("voice", str(voice))) == (voice, 0)
+    assert heard(spoken.with_value("audio", "none")) is None
+    assert heard(replace(small_session, driver=Driver("template", str(voice))).with_value("start", "0.25")) == (
+        voice, Fraction(1, 4),
+    )  # fmt: skip
 
 
 def test_sliders_only_can_live_and_render_as_a_clip(

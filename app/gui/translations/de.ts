@@ -2524,6 +2524,14 @@
    <translation>Ton</translation>
   </message>
   <message>
+   <source>Sound in the preview needs the package sounddevice.</source>
+   <translation>Für Ton in der Vorschau fehlt das Paket sounddevice.</translation>
+  </message>
+  <message>
+   <source>Sound off</source>
+   <translation>Ton aus</translation>
+  </message>
+  <message>
    <source>Source</source>
    <translation>Quelle</translation>
   </message>
@@ -2808,8 +2816,8 @@
    <translation>Das letzte bleibt stehen.</translation>
   </message>
   <message>
-   <source>The lips come from this clip or template.</source>
-   <translation>Die Lippen kommen aus diesem Clip oder dieser Vorlage.</translation>
+   <source>The lips come from this clip, template or sound.</source>
+   <translation>Die Lippen kommen aus diesem Clip, dieser Vorlage oder diesem Ton.</translation>
   </message>
   <message>
    <source>The lower half of the face in {name} seems to be covered; only head, brows and eyes are animated.</source>
@@ -2878,6 +2886,10 @@
   <message>
    <source>The presets {names} refer to each other in a circle.</source>
    <translation>Die Voreinstellungen {names} bauen im Kreis aufeinander auf.</translation>
+  </message>
+  <message>
+   <source>The preview is silent: {error}.</source>
+   <translation>Die Vorschau ist stumm: {error}.</translation>
   </message>
   <message>
    <source>The quality {quality} is out of range.</source>
@@ -3286,6 +3298,10 @@
   <message>
    <source>Voices and templates</source>
    <translation>Stimmen und Vorlagen</translation>
+  </message>
+  <message>
+   <source>Volume</source>
+   <translation>Lautstärke</translation>
   </message>
   <message>
    <source>Wait for it, or cancel it: animate jobs cancel.</source>

@@ -17,11 +17,11 @@ from PySide6.QtWidgets import (
 )
 
 from app.gui import icons
-from app.gui.localize import tooltip_text
+from app.gui.localize import localized, tooltip_text
 from app.gui.session import LIVE_ONLY, DriverKind
 from app.gui.shortcuts import Actions
 from app.gui.translate import mark, tr
-from app.gui.widgets.basic import ElidedLabel, colours, tool_button
+from app.gui.widgets.basic import ElidedLabel, ValueSlider, colours, tool_button
 from app.gui.widgets.driver import DriverPanel
 from app.gui.widgets.keyframe_track import KeyBar, KeyframeTrack
 from app.gui.widgets.portrait_list import PortraitList
@@ -188,9 +188,11 @@ class Transport(QWidget):
 
     Signals:
         sought: Seconds on the timeline that the user seeks to.
+        volume_changed: Volume of the preview's sound, 0 to 1.
     """
 
     sought = Signal(float)
+    volume_changed = Signal(float)
 
     def __init__(self, actions: Actions) -> None:
         super().__init__()
@@ -208,6 +210,14 @@ class Transport(QWidget):
         self.back = action_button(actions, "step_back")
         self.forward = action_button(actions, "step_forward")
         self.loop = action_button(actions, "loop")
+        self.mute = action_button(actions, "mute")
+        actions["mute"].toggled.connect(lambda _: self._paint_sound())
+        self.volume = ValueSlider(0, 1, 0.05, 0)
+        self.volume.setFixedWidth(64)
+        self.volume.setAccessibleName(tr("Volume"))
+        self.volume.setToolTip(tr("Volume"))
+        self.volume.moved.connect(self.volume_changed)
+        self._sounds = False
         self.slider = TimeSlider()
         self.slider.sought.connect(lambda ms: self.sought.emit(ms / 1000))
         self.time = QLabel()
@@ -239,7 +249,7 @@ class Transport(QWidget):
         self.state.setObjectName("badge")
         line = QHBoxLayout()
         line.setSpacing(2)
-        for widget in (self.to_start, self.back, self.play, self.forward, self.loop):
+        for widget in (self.to_start, self.back, self.play, self.forward, self.loop, self.mute, self.volume):
             line.addWidget(widget)
         line.addSpacing(8)
         line.addWidget(self.recentre)
@@ -263,14 +273,18 @@ class Transport(QWidget):
 
     def _arrange(self) -> None:
         """Hide the text of a button, and then the statistics, if there is no room for all."""
-        buttons = [w for w in (self.to_start, self.back, self.play, self.forward, self.loop) if not w.isHidden()]
+        buttons = [
+            w for w in (self.to_start, self.back, self.play, self.forward, self.loop, self.mute) if not w.isHidden()
+        ]
         used = sum(w.sizeHint().width() + 2 for w in (*buttons, self.state)) + 70
         name = self.recentre.accessibleName()
         figures = self.figures.fontMetrics().horizontalAdvance("00 fps  ·  000 ms")
-        chip = self.fontMetrics().horizontalAdvance(name) + 54
+        chip = 0 if self.recentre.isHidden() else self.fontMetrics().horizontalAdvance(name) + 54
         self.recentre.setText(name if used + chip + figures <= self.width() else "")
         small = used + 44 + figures > self.width()
         self.figures.setVisible(not small)
+        roomy = used + chip + figures + self.volume.width() + 80 <= self.width()
+        self.volume.setVisible(roomy and not self.mute.isHidden() and self.mute.isEnabled())
 
     def show_driver(self, kind: DriverKind, paused: bool, seekable: bool) -> bool:
         """Show the controls for a driver; returns whether that changed anything."""
@@ -282,6 +296,7 @@ class Transport(QWidget):
         self.play.setVisible(seekable or kind in LIVE_ONLY)
         for widget in (self.line, self.to_start, self.back, self.forward, self.loop):
             widget.setVisible(seekable)
+        self.mute.setVisible(seekable and self._sounds)
         self.recentre.setVisible(kind in ("file", *LIVE_ONLY))
         self._arrange()
         c = colours()
@@ -289,6 +304,26 @@ class Transport(QWidget):
         self._actions.retitle("play", tr("Play") if paused else tr("Pause"))
         self.play.setAccessibleName(tr("Play") if paused else tr("Pause"))
         return True
+
+    def show_sound(self, volume: float, *, there: bool, problem: str) -> None:
+        """Show the volume.
+
+        Args:
+            volume: 0 to 1.
+            there: Whether what plays has a sound.
+            problem: Why nothing can be heard, or an empty text.
+        """
+        self._sounds = there
+        self.volume.show_number(volume)
+        self.mute.setVisible(there and not self.line.isHidden())
+        if problem:
+            self.mute.setToolTip(tooltip_text(localized(problem)))
+        self._paint_sound()
+        self._arrange()
+
+    def _paint_sound(self) -> None:
+        c, action = colours(), self._actions["mute"]
+        action.setIcon(icons.icon("mute" if action.isChecked() else "sound", c.text, c.faint))
 
     def show_place(self, place: Place | None) -> None:
         """Show a clip's position; None if nothing plays."""

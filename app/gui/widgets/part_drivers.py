@@ -20,7 +20,7 @@ PARTS: Final = (
         mark("Expression"),
         mark("The expression, except for lips and eyes, comes from this clip or template."),
     ),
-    ("lips_from", mark("Lips"), mark("The lips come from this clip or template.")),
+    ("lips_from", mark("Lips"), mark("The lips come from this clip, template or sound.")),
     ("eyes_from", mark("Eyes"), mark("The eyes come from this clip or template.")),
 )
 

@@ -21,6 +21,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "models": ("app.cli.models", "list, verify, import or download weight files"),
     "engines": ("app.cli.engines", "compile the networks for NVIDIA cards ahead of time"),
     "gui": ("app.cli.gui", "open the window"),
+    "serve": ("app.cli.serve", "serve the program over HTTP, for browsers and programs"),
     "doctor": ("app.cli.doctor", "show what is installed and what can run"),
     "uninstall-data": ("app.cli.uninstall", "list and remove settings, weights, queue and caches"),
     "completion": ("app.cli.completion", "print the script that completes commands in your shell"),

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QMimeData, QObject, QStandardPaths
-from PySide6.QtGui import QGuiApplication, QImage
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
-from app.addresses import address_error, is_address
-from app.errors import AppError, UsageError
+from app.errors import AppError
 from app.gui import qt_images, store
 from app.gui.dialogs.address import AddressDialog
 from app.gui.dialogs.crop import CropDialog
@@ -23,6 +22,7 @@ from app.gui.dialogs.messages import show_error
 from app.gui.dialogs.shortcuts import ShortcutsDialog
 from app.gui.dialogs.weights import WeightsDialog
 from app.gui.galleries import Galleries
+from app.gui.intake import VIDEO_ENDINGS, Intake
 from app.gui.jobs import make_entry
 from app.gui.live_outputs import recording_suffix
 from app.gui.localize import localized, menu_text, tooltip_text
@@ -31,13 +31,12 @@ from app.gui.saved_commands import SavedCommands
 from app.gui.session import LIVE_ONLY, Driver, DriverKind, Session, View, panel_live_options
 from app.gui.studio import Studio
 from app.gui.translate import tr
-from app.gui.widgets.driver import CLIPS, SOUNDS, STILLS, TEMPLATES, TRACKS, driver_kind, is_sound
+from app.gui.widgets.driver import CLIPS, SOUNDS, STILLS, TEMPLATES, TRACKS, is_sound
 from app.gui.widgets.portrait_list import SIDE
 from app.media.cameras import list_cameras
 from app.options import find_option
 from app.render.job import stem_of
 from liveportrait.expression import SLIDERS, Expression
-from models.messages import msg
 
 if TYPE_CHECKING:
     from app.gui.window import MainWindow
@@ -47,7 +46,6 @@ FILTERS = {"file": f"{CLIPS} {SOUNDS}", "still": STILLS, "template": f"{SOUNDS} 
 RECORDINGS = (".mp4", ".m4v", ".mkv", ".mov", ".webm")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 RESULTS = (*RECORDINGS, ".gif", *PICTURES)
-VIDEO_ENDINGS = tuple(ending.lstrip("*") for ending in CLIPS.split() if ending != "*.gif")
 
 
 def _live_at_rest(session: Session) -> Session:
@@ -70,6 +68,7 @@ class Commands(QObject):
         super().__init__(window)
         self.window, self.studio = window, studio
         self.prompts = Prompts(studio)
+        self.intake = Intake(window, self.prompts)
         self.saved = SavedCommands(window, studio, self.prompts)
         self.outputs = studio.outputs
         self.galleries = Galleries(studio, self)
@@ -99,7 +98,7 @@ class Commands(QObject):
         names, _ = QFileDialog.getOpenFileNames(
             self.window, tr("Add portraits"), self.prompts.folder("portraits"), pattern
         )
-        self.studio.add_portraits(names)
+        self.take_files(names, "portrait")
 
     def choose_portrait(self, index: int) -> None:
         """Show another portrait."""
@@ -163,52 +162,12 @@ class Commands(QObject):
         self.take_mime(QGuiApplication.clipboard().mimeData(), "")
 
     def take_mime(self, data: QMimeData, target: str) -> None:
-        """Use dropped or pasted data; target is "driver", "portrait" or empty to decide by the file's type."""
-        files = [url.toLocalFile() for url in data.urls() if url.isLocalFile()]
-        if files:
-            self.take_files(files, target)
-        elif data.hasImage():
-            image = QImage(data.imageData())
-            stamp = datetime.now(timezone.utc).astimezone().strftime("%Y-%m-%d %H.%M.%S")
-            folder = Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.AppLocalDataLocation))
-            path = store.free_name(folder / "pasted", stamp, ".png")
-
-            def keep() -> str:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                if not image.save(str(path)):
-                    raise UsageError(msg("{path} can't be written.", path))
-                return str(path)
-
-            self.studio.background.run(keep, lambda name: self.take_files([name], target), self.studio.failed.emit)
-        elif web := next((name for name in (url.toString() for url in data.urls()) if is_address(name)), ""):
-            self.studio.failed.emit(address_error(web), "")
-        else:
-            self.window.toast.say(tr("There is no image in the clipboard."), "info")
+        """See Intake.take_mime."""
+        self.intake.take_mime(data, target)
 
     def take_files(self, files: list[str], target: str) -> None:
-        """Use files as portraits or drivers."""
-        expressions = [f for f in files if f.lower().endswith(".json") and target != "driver"]
-        presets = [f for f in files if f.lower().endswith(".toml") and target != "driver"]
-        for file in expressions:
-            self.studio.store(partial(store.import_expression, Path(file)), tr("The expression was imported."))
-        for file in presets:
-            self.studio.store(partial(store.import_preset, Path(file)), tr("The preset was imported."))
-        rest = [f for f in files if f not in expressions and f not in presets]
-
-        def drives(file: str) -> bool:
-            if target:
-                return target == "driver"
-            return driver_kind(file) == "template" or file.lower().endswith(VIDEO_ENDINGS)
-
-        drivers = [f for f in rest if drives(f) or driver_kind(f) == "template"]
-        self.studio.add_portraits([f for f in rest if f not in drivers])
-        for more in reversed(drivers[1:]):
-            self.studio.remember("drivers", more)
-        if drivers:
-            self.studio.set_driver(Driver(driver_kind(drivers[0]), drivers[0]))
-        if len(drivers) > 1:
-            text = tr("{name} is the driver; the others were added to the recent drivers.", name=Path(drivers[0]).name)
-            self.window.toast.say(text)
+        """See Intake.take_files."""
+        self.intake.take_files(files, target)
 
     # ---- driver ---------------------------------------------------------------------------------------------------
     def browse_driver(self, kind: DriverKind) -> None:
@@ -267,14 +226,20 @@ class Commands(QObject):
     def list_cameras(self) -> None:
         """List the cameras."""
         panel = self.window.side.driver
-        self.studio.background.run(
-            lambda: [device.name for device in list_cameras()], panel.show_cameras, self.studio.failed.emit
-        )
+
+        def done(names: list[str]) -> None:
+            panel.show_cameras(names)
+            driver = self.studio.session.driver
+            there = driver.source in names if driver.source else bool(names)
+            if self.studio.missing is not None and driver.kind == "camera" and there:
+                self.studio.set_driver(driver)  # it has been connected
+
+        self.studio.background.run(lambda: [device.name for device in list_cameras()], done, self.studio.failed.emit)
 
     def toggle_play(self) -> None:
         """Pause or resume the driver."""
         self.studio.set_paused(not self.studio.paused)
-        self.window.show_playback()
+        self.window.live_view.show_playback()
 
     def recentre(self) -> None:
         """Capture a new neutral pose after a countdown."""
@@ -344,7 +309,6 @@ class Commands(QObject):
         name, _ = QFileDialog.getSaveFileName(self.window, tr("Render to file"), str(offered), pattern)
         if name:
             path, asked = store.with_ending(Path(name), RESULTS, offered.suffix)
-            self.studio.settings.setValue("folders/output", str(path.parent))
             self.queue_render(path, overwrite=asked and path.exists())
 
     def queue_render(self, output: Path, *, overwrite: bool) -> bool:
@@ -358,12 +322,25 @@ class Commands(QObject):
             Whether it was queued; if not, the user gets an error.
         """
         try:
-            self.studio.queue.add(make_entry(self.studio.session, output, overwrite=overwrite))
+            entry = make_entry(self.studio.session, output, overwrite=overwrite)
+            self._check_folder(output)
         except AppError as error:
             show_error(self.window, error)
             return False
+        self.studio.queue.add(entry)
         self.window.show_queue(True)
         return True
+
+    def _check_folder(self, output: Path) -> None:
+        """Check that an output can be written where the user wants it, and offer that folder again.
+
+        Raises:
+            AppError: It can't.
+        """
+        from app.media.files import check_output
+
+        check_output(output, True)
+        self.studio.settings.setValue("folders/output", str(output.parent))
 
     def job_finished(self, job: JobRecord) -> None:
         """Notify the user of a job's outcome."""
@@ -383,7 +360,7 @@ class Commands(QObject):
 
     def save_picture(self) -> None:
         """Save what the preview shows, at full size."""
-        shown = self.studio.shown
+        shown = self.studio.visible
         if shown is None:
             return
         picture = shown.frame.picture
@@ -394,8 +371,8 @@ class Commands(QObject):
         )  # fmt: skip
         if name:
             path, _ = store.with_ending(Path(name), PICTURES, ".png")
-            self.studio.settings.setValue("folders/output", str(path.parent))
-            self.write_picture(path, picture)
+            if self._try(lambda: self._check_folder(path)):
+                self.write_picture(path, picture)
 
     def write_picture(self, path: Path, picture: qt_images.Pixels) -> None:
         """Write an image in the background; the user has agreed to replace the file, but an input is never replaced."""
@@ -436,9 +413,7 @@ class Commands(QObject):
         )  # fmt: skip
         if name:
             path, _ = store.with_ending(Path(name), RECORDINGS, suffix)
-            self.studio.settings.setValue("folders/output", str(path.parent))
-            self._try(partial(self.outputs.start_recording, path))
-            if self.outputs.recording:
+            if self._try(lambda: self._check_folder(path)) and self._try(partial(self.outputs.start_recording, path)):
                 self.window.transport.show_message(tr("Recording to {name}", name=path.name))
         self.show_sinks()
 
@@ -458,11 +433,14 @@ class Commands(QObject):
             self.outputs.stop_stream(address)
         self.show_sinks()
 
-    def _try(self, work: Callable[[], None]) -> None:
+    def _try(self, work: Callable[[], None]) -> bool:
+        """Do something; returns whether it was possible. If not, the user gets an error."""
         try:
             work()
         except AppError as error:
             show_error(self.window, error)
+            return False
+        return True
 
     def show_sinks(self) -> None:
         """Show which outputs are running, and report failed ones."""

@@ -45,7 +45,7 @@ def driver_picture(driver: Driver, ratio: float) -> QImage:
     size = round(TILE.width() * ratio), round(TILE.height() * ratio)
     if driver.kind == "template":
         return qt_images.motion_picture(Path(driver.source), *size)
-    return qt_images.to_image(qt_images.covering(qt_images.first_frame(Path(driver.source)), *size))
+    return qt_images.to_image(qt_images.covering(qt_images.first_frame(Path(driver.source), 2 * max(size)), *size))
 
 
 class Galleries(QObject):

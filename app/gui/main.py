@@ -157,7 +157,7 @@ class Program:
         self.studio: Studio = Studio(self.settings, parent=self.app)
         self.studio.start()  # the engine loads while the window is built
         self.window: MainWindow = self._make_window()
-        self.window.refresh_live()  # shows failures from before the window existed
+        self.window.live_view.refresh()  # shows failures from before the window existed
         self._take_files()
         self._old_hook, sys.excepthook = sys.excepthook, self._unexpected
 
@@ -182,7 +182,7 @@ class Program:
             self.languages.use(language)
             self.window = self._make_window()
             self.window.show()
-            self.window.refresh_live()
+            self.window.live_view.refresh()
             old.replace_by()
 
         QTimer.singleShot(0, change)  # after leaving the menu, which is about to be deleted
@@ -223,7 +223,7 @@ class Program:
     def run(self) -> int:
         """Show the window until it is closed; returns the exit code."""
         self.window.show()
-        self.window.refresh_live()
+        self.window.live_view.refresh()
         if self.start.screenshot is not None:
             self._shoot_later(self.start.screenshot)
         try:

@@ -125,8 +125,8 @@ def square(pixels: Pixels, side: int) -> Pixels:
     return np.asarray(cv2.resize(part, (side, side), interpolation=how), np.uint8)
 
 
-def first_frame(path: Path) -> Pixels:
-    """(H, W, 3 or 4) first frame of a photo or clip.
+def first_frame(path: Path, longest: int = 0) -> Pixels:
+    """(H, W, 3 or 4) first frame of a photo or clip; ``longest`` as in ``read_image``.
 
     Raises:
         AppError: It can't be read.
@@ -134,7 +134,7 @@ def first_frame(path: Path) -> Pixels:
     from app.frames.scene import pixels_of
     from app.media.reader import open_clip
 
-    with open_clip(path) as reader:
+    with open_clip(path, longest=longest) as reader:
         frame: Pixels = pixels_of(next(iter(reader)))
         return frame
 
@@ -145,7 +145,7 @@ def thumbnail(path: Path, side: int) -> QImage:
     Raises:
         AppError: It can't be read.
     """
-    return to_image(square(first_frame(path), side))
+    return to_image(square(first_frame(path, 4 * side), side))
 
 
 def with_landmarks(pixels: Pixels, points: npt.NDArray[Any] | None, colour: tuple[int, int, int]) -> Pixels:

@@ -56,6 +56,11 @@ class PortraitItem:
     path: str
     subject: Subject = LARGEST_FACE
 
+    @property
+    def name(self) -> str:
+        """Name of the file."""
+        return Path(self.path).name
+
     @classmethod
     def of(cls, path: str, **values: str) -> PortraitItem:
         """A portrait with values of the options that belong to one portrait.

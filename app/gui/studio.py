@@ -12,7 +12,7 @@ from typing import Any
 from PySide6.QtCore import QObject, QSettings, QTimer, Signal
 from PySide6.QtGui import QImage
 
-from app.errors import AppError
+from app.errors import AppError, MediaError
 from app.events import Event, EventStream
 from app.frames.motion_cache import CachedResources
 from app.gui import qt_images
@@ -114,6 +114,8 @@ class Studio(QObject):
         self._last: LiveFrame | None = None
         self._driver_run = 0
         self.opening = False  # the driver is being opened
+        self.missing: AppError | None = None  # why there is no camera
+        self.driven_since = 0.0  # time on the session's clock from which frames are those of the current driver
         self._closed = False
         self.finish_alone = False  # renders continue after the window has closed
         self._keys: dict[str, PortraitItem] = {}  # the pipeline's portraits, by path
@@ -270,6 +272,12 @@ class Studio(QObject):
             self.live.select_portrait(chosen.path)
 
     @property
+    def visible(self) -> Shown | None:
+        """The newest frame if it shows the selected portrait; the previous one may still be on its way."""
+        shown, chosen = self.shown, self.session.portrait
+        return shown if shown is not None and chosen is not None and shown.frame.portrait == chosen.path else None
+
+    @property
     def driven(self) -> bool:
         """Whether the session's driver is open; until then frames of the previous one may still arrive."""
         return not self.opening and self.live.driver is not None
@@ -282,18 +290,23 @@ class Studio(QObject):
         if stay:
             playback.pause(before.paused)
             playback.seek(before.place.time)
-        self.opening = session.plays
+        self.opening, self.missing = session.plays, None
         run = self._driver_run
 
         def done(source: Any) -> None:
             if run == self._driver_run and not self._closed:
                 self.opening = False
+                self.driven_since = self.live.clock()
                 self.live.set_driver(source)
 
         def failed(error: Exception, text: str) -> None:
             if run == self._driver_run:
                 self.opening = False
                 self.live.set_driver(None)
+                if session.driver.kind == "camera" and isinstance(error, MediaError):
+                    self.missing = error  # it may be connected at any time
+                    self.live_changed.emit("camera")
+                    return
                 self.failed.emit(error, "" if isinstance(error, AppError) else text)
 
         if session.plays:

@@ -5,19 +5,28 @@ from __future__ import annotations
 import threading
 from functools import partial
 
-from PySide6.QtCore import QByteArray, QEvent, QPointF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QShowEvent
+from PySide6.QtCore import QByteArray, QEvent, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QCloseEvent,
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDragMoveEvent,
+    QDropEvent,
+    QKeyEvent,
+    QShowEvent,
+)
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QMainWindow, QSplitter, QVBoxLayout, QWidget
 
-from app.gui import icons, qt_images
+from app.gui import icons
 from app.gui.commands import Commands
 from app.gui.dialogs.base import within
 from app.gui.dialogs.messages import CloseDialog, show_error
+from app.gui.drops import DropFrame
 from app.gui.key_commands import KeyCommands
 from app.gui.last_session import is_on
+from app.gui.live_view import LiveView
 from app.gui.localize import localized
 from app.gui.menus import fill_menu
-from app.gui.session import LIVE_ONLY
 from app.gui.shortcuts import Actions, uses_key
 from app.gui.studio import Studio
 from app.gui.theme import Theme
@@ -30,11 +39,8 @@ from app.gui.widgets.keys import order_focus
 from app.gui.widgets.preview import Preview
 from app.gui.widgets.queue import QueuePanel
 from app.gui.widgets.toast import Toast
-from app.live import LiveStats
 
 SMALLEST = QSize(900, 480)
-STATUS_EVERY = 500  # ms
-FACELESS = 8  # driver frames without a face after which the user is notified
 
 
 class MainWindow(QMainWindow):
@@ -62,9 +68,6 @@ class MainWindow(QMainWindow):
         self.studio, self.theme, self.languages = studio, theme, languages
         self._closing = False
         self._replaced = False
-        self._broken = ""  # why the selected portrait can't be animated
-        self._asking_stats = False
-        self._faceless = 0  # consecutive driver frames without a face
         self.setWindowTitle("Portrait Animate")
         self.setWindowIcon(icons.app_icon())
         self.setMinimumSize(SMALLEST)
@@ -81,16 +84,14 @@ class MainWindow(QMainWindow):
         self.waves = Waves(self, studio)
         self.keying = KeyCommands(self, studio, self.commands.prompts)
         self._build()
+        self.live_view = LiveView(self)
+        self.drop_frame = DropFrame(self)
         self._connect()
         self._restore()
         fill_menu(self.top.menu, self)
         self.commands.prepare()
         self.paint_icons()
         self.show_session()
-        self._timer = QTimer(self)
-        self._timer.setInterval(STATUS_EVERY)
-        self._timer.timeout.connect(self._ask_stats)
-        self._timer.start()
 
     # ---- building -------------------------------------------------------------------------------------------------
     def _build(self) -> None:
@@ -137,8 +138,6 @@ class MainWindow(QMainWindow):
     def _connect(self) -> None:
         studio, controls, side = self.studio, self.controls, self.side
         studio.session_changed.connect(self.show_session)
-        studio.frame_ready.connect(self._show_frame)
-        studio.live_changed.connect(self._show_live)
         studio.said.connect(self._say)
         studio.failed.connect(self._show_failure)
         studio.saved_changed.connect(self.commands.saved.list_saved)
@@ -164,7 +163,7 @@ class MainWindow(QMainWindow):
         controls.streams.changed.connect(lambda text: studio.set_live_option("stream", text))
         controls.streams.switched.connect(self.commands.stream)
         side.driver.mirror_changed.connect(lambda on: studio.set_live_option("mirror", on))
-        self.preview.layout_changed.connect(self._layout_changed)
+        self.preview.layout_changed.connect(self.live_view.layout_changed)
         self.preview.painted.connect(studio.painted)
         self.transport.sought.connect(studio.seek)
         self.transport.volume_changed.connect(studio.sound.set_volume)
@@ -192,9 +191,10 @@ class MainWindow(QMainWindow):
         history = self.studio.history
         for name, text, title in (("undo", history.undo_text, tr("Undo")), ("redo", history.redo_text, tr("Redo"))):
             self.actions_.retitle(name, f"{title}: {text}" if text else title)
-        self.show_playback()
+        self.live_view.show_playback()
         self.actions_.enable(self.studio)
         self.top.show_renderable(bool(session.portraits))
+        self.live_view.show_selection()
         if not session.portraits:
             self.preview.show_picture(None)
             keys = self.actions_.keys()["add_portrait"]
@@ -202,91 +202,12 @@ class MainWindow(QMainWindow):
                 tr("Drop a photo here"), tr("or paste one, or choose a file ({keys})", keys=keys or "+"), "image"
             )
 
-    def show_playback(self) -> None:
-        """Show the playback controls and position."""
-        line = self.studio.timeline
-        if self.transport.show_driver(self.studio.session.driver.kind, self.studio.paused, line is not None):
-            self.actions_.enable(self.studio)
-        self.transport.show_place(None if line is None else line.place)
-
     def show_sound(self) -> None:
         """Show whether the preview can be heard, and how loud."""
         sound = self.studio.sound
         self.transport.show_sound(sound.volume, there=sound.heard is not None, problem=sound.problem)
         self.actions_["mute"].setChecked(sound.muted)
         self.actions_["mute"].setEnabled(not sound.problem)
-
-    def _show_frame(self) -> None:
-        shown = self.studio.shown
-        if shown is None or not self.studio.session.portraits:
-            return
-        self.preview.show_picture(shown.picture)
-        pictured = self.studio.session.driver.kind not in ("sliders", "template") and self.studio.driven
-        if shown.thumb is not None and pictured:
-            self.side.driver.thumb.show_image(shown.thumb)
-            faceless = shown.frame.driver is not None and shown.frame.face is None
-            self._faceless = self._faceless + 1 if faceless else 0
-            self.side.driver.thumb.show_note(tr("No face detected") if self._faceless >= FACELESS else "")
-        self.top.show_zoom(self.preview.percent)
-        self.show_playback()
-
-    def _layout_changed(self) -> None:
-        ratio = self.devicePixelRatioF()
-        room = qt_images.device_size(self.side.driver.thumb.size(), ratio)
-        self.studio.set_layout(self.preview.layout_for_tiles(room))
-        self.top.show_zoom(self.preview.percent)
-
-    def _show_live(self, what: str) -> None:
-        live = self.studio.live
-        if what == "portraits":
-            for info in live.portraits:
-                text = localized(str(info.error) if info.error is not None else "\n".join(info.notes))
-                self.side.portraits.set_status(info.key, info.status, text)
-            chosen = self.studio.session.portrait
-            failed = [i for i in live.portraits if chosen is not None and i.key == chosen.path and i.error is not None]
-            self._broken = localized(str(failed[0].error)) if failed else ""
-            self._show_problem()
-            if failed and self.side.driver.thumb.empty:
-                self.side.driver.thumb.show_text("")  # no frame will arrive
-            notes = [note for i in live.portraits if chosen is not None and i.key == chosen.path for note in i.notes]
-            self.transport.show_note(" ".join(localized(note) for note in notes))
-        elif what == "countdown":
-            self.preview.show_count(live.countdown)
-        elif what in ("state", "camera"):
-            error = live.driver_error
-            problem = localized(live.awaited) if error is None else localized(str(error))
-            self.transport.show_state(live.state, problem)
-            kind = self.studio.session.driver.kind
-            if problem and kind in LIVE_ONLY:
-                self.side.driver.thumb.show_text(problem)
-            elif kind == "tracking" and live.state == "running":
-                self.side.driver.thumb.show_text(tr("A face arrives"))
-            self._show_problem()
-            self._end_waiting()
-            if self.preview.picture is None and live.state == "starting":
-                self.preview.show_message(tr("Starting…"))
-        elif what == "sinks":
-            self.commands.show_sinks()
-
-    def _show_problem(self) -> None:
-        """Show over the preview why there is no animation: the last start failed, or the portrait can't be animated."""
-        live = self.studio.live
-        stopped = live.error if live.state == "idle" else None
-        self.preview.show_problem(self._broken or ("" if stopped is None else localized(str(stopped))))
-
-    def _end_waiting(self) -> None:
-        """Remove "Starting…" from the driver's preview once it is known that no frame will arrive."""
-        live, thumb = self.studio.live, self.side.driver.thumb
-        dead = live.driver_error is not None or (live.state == "idle" and live.error is not None)
-        if dead and thumb.empty and self.studio.session.driver.kind not in ("sliders", *LIVE_ONLY):
-            thumb.show_text(tr("No image"))
-
-    def refresh_live(self) -> None:
-        """Show the state of a live pipeline that is already running."""
-        for what in ("portraits", "state", "sinks"):
-            self._show_live(what)
-        self._show_frame()
-        self._layout_changed()
 
     def _say(self, level: str, text: str) -> None:
         text = localized(text)
@@ -299,17 +220,6 @@ class MainWindow(QMainWindow):
         studio = self.studio
         if not studio.opening and studio.live.driver is None and studio.session.driver.kind != "sliders":
             self.side.driver.thumb.show_text(tr("No image"))
-
-    def _ask_stats(self) -> None:
-        """Request statistics in the background, since sorting thousands of time stamps takes a while."""
-        if not self._asking_stats and self.isVisible():
-            self._asking_stats = True
-            self.studio.background.run(self.studio.stats, self._show_stats, lambda error, text: None)
-
-    def _show_stats(self, stats: LiveStats) -> None:
-        self._asking_stats = False
-        kind = self.studio.session.driver.kind if self.studio.driven else "sliders"
-        self.transport.show_stats(stats, "template" if self.studio.driven and kind == "sliders" else kind)
 
     def show_queue(self, shown: bool) -> None:
         """Show or hide the render queue."""
@@ -336,19 +246,25 @@ class MainWindow(QMainWindow):
 
     # ---- files that are dropped -----------------------------------------------------------------------------------
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802 - Qt's name
-        """Accept files and images."""
+        """Accept files and images, and show where they may be dropped."""
         if event.mimeData().hasUrls() or event.mimeData().hasImage():
             event.acceptProposedAction()
+            self.drop_frame.show_at(event.position())
+
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:  # noqa: N802
+        """Show what a drop at this place does."""
+        event.acceptProposedAction()
+        self.drop_frame.show_at(event.position())
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:  # noqa: N802
+        """Remove the frame."""
+        self.drop_frame.hide()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """Add dropped files as portraits, or as the driver if dropped on it."""
-        on_driver = self._is_over(self.side.driver, event.position())
-        on_list = self._is_over(self.side.portraits, event.position())
+        self.drop_frame.hide()
         event.acceptProposedAction()
-        self.commands.take_mime(event.mimeData(), "driver" if on_driver else "portrait" if on_list else "")
-
-    def _is_over(self, widget: QWidget, point: QPointF) -> bool:
-        return widget.rect().contains(widget.mapFrom(self, point.toPoint()))
+        self.commands.take_mime(event.mimeData(), self.drop_frame.target(event.position()))
 
     # ---- state between starts -------------------------------------------------------------------------------------
     def _restore(self) -> None:
@@ -416,7 +332,7 @@ class MainWindow(QMainWindow):
         """Handle a move to another screen, which may change the scale."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.DevicePixelRatioChange:
-            self._layout_changed()
+            self.live_view.layout_changed()
 
     # ---- the end --------------------------------------------------------------------------------------------------
     def busy_text(self) -> str:
@@ -439,7 +355,7 @@ class MainWindow(QMainWindow):
         """Close without stopping the studio; another window takes over."""
         self._replaced = True
         self.save_state()
-        self._timer.stop()
+        self.live_view.timer.stop()
         self.close()
         self.deleteLater()
 
@@ -456,7 +372,7 @@ class MainWindow(QMainWindow):
         self.studio.finish_alone = answer == "background"
         self._closing = True
         self.save_state()
-        self._timer.stop()
+        self.live_view.timer.stop()
         self.hide()
         self.studio.begin_close()
         threading.Thread(target=self._end, name="closing", daemon=True).start()

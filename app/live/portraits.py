@@ -337,16 +337,17 @@ class PortraitStore:
 
         tracker = self._trackers.get_any()
         if isinstance(picture, Path):
-            with open_clip(picture) as reader:
+            with open_clip(picture, longest=longest) as reader:
+                width = reader.info.width
                 moves = reader.info.kind != "image"
                 entry.part = options.input.source_part if moves else WHOLE
                 reader.start, reader.end = entry.part[0] or Fraction(0), entry.part[1]
                 pixels = first_seen(reader, tracker) if moves else pixels_of(next(iter(reader)))
             entry.playback = (entry.playback or Playback()) if moves else None
         else:
-            pixels = picture
+            pixels, width = picture, picture.shape[1]
         small = shrunk(pixels, longest)
-        entry.shrink = small.shape[1] / pixels.shape[1]
+        entry.shrink = small.shape[1] / width
         subject = (entry.subject or options.input.subject).scaled(entry.shrink)
         maker = SceneMaker(engine, tracker, options, entry.info.title, subject)
         if entry.playback is not None:

@@ -6,9 +6,10 @@ import contextlib
 import io
 import os
 import struct
+import threading
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,9 @@ WRITABLE = {
 }  # fmt: skip
 WITH_ALPHA = ("PNG", "WEBP", "TIFF")
 STRIP_PIXELS = 1 << 20  # pixels that are converted at a time
+LARGE = 32 << 20  # pixels above which images are read one after another
+REDUCIBLE = ("RGB", "RGBA", "L", "LA", "CMYK", "YCbCr")  # modes that _reduced can average
+_ALONE = threading.Lock()
 WHITE = (255, 255, 255)
 Color = tuple[int, int, int]
 _ORIENTATION = 0x0112  # EXIF tag
@@ -62,6 +66,7 @@ class Picture:
         icc: Name of the embedded colour profile that was converted to sRGB, or empty.
         format: File format by content, such as "PNG".
         notes: Sentences about conversions made while reading.
+        full: Width and height in pixels before it was reduced; None if it was not.
     """
 
     rgb: np.ndarray
@@ -70,6 +75,7 @@ class Picture:
     icc: str = ""
     format: str = ""
     notes: tuple[str, ...] = field(default=())
+    full: tuple[int, int] | None = None
 
     @property
     def width(self) -> int:
@@ -124,11 +130,13 @@ def is_image(path: str | Path) -> bool:
         return False
 
 
-def read_image(path: str | Path) -> Picture:
+def read_image(path: str | Path, longest: int = 0) -> Picture:
     """Read a still image, or the first frame of an animated one.
 
     Args:
         path: Image in any of the ``FORMATS``; its content decides, not its extension.
+        longest: Longer side in pixels that is enough: an image of at least twice that is reduced while it is read,
+            to no less, and needs a fraction of the memory. 0 reads all pixels.
 
     Returns:
         The image, rotated upright by its EXIF orientation, reduced to 8 bits per channel and converted to sRGB.
@@ -139,8 +147,8 @@ def read_image(path: str | Path) -> Picture:
     """
     path = files.check_input(path)
     try:
-        with _open(path) as image:
-            return decode(image, path)
+        with _open(path) as image, _ALONE if image.width * image.height > LARGE else contextlib.nullcontext():
+            return decode(image, path, longest)
     except UnknownFormatError:
         picture = _read_with_opencv(path)
         if picture is None:
@@ -229,10 +237,32 @@ def _register_heif(path: Path) -> None:
     pillow_heif.register_heif_opener()
 
 
-def decode(image: Image.Image, path: Path | None = None) -> Picture:
+def _reduced(image: Image.Image, factor: int) -> Image.Image:
+    """A Pillow image whose sides are divided by a factor, made in strips: alpha would need copies of the whole."""
+    mode = "RGBA" if image.mode == "P" else image.mode
+    small = Image.new(mode, (-(-image.width // factor), -(-image.height // factor)))
+    for y in range(0, image.height, 64 * factor):
+        strip = image.crop((0, y, image.width, min(image.height, y + 64 * factor)))
+        small.paste(strip.convert(mode).reduce(factor), (0, y // factor))
+    small.info = image.info
+    small.getexif()[_ORIENTATION] = image.getexif().get(_ORIENTATION, 1)
+    return small
+
+
+def decode(image: Image.Image, path: Path | None = None, longest: int = 0) -> Picture:
     """Turn the current frame of an opened Pillow image into a Picture (see read_image)."""
     name, icc = image.format or "", image.info.get("icc_profile")
     color = stillcolor.color_of(image, path)
+    factor = max(image.size) // longest if longest else 1
+    if factor > 1 and color is None and image.mode in REDUCIBLE and "transparency" not in image.info:
+        width, height = image.size
+        image.draft(None, (width // factor, height // factor))  # JPEG: decodes fewer pixels
+        image.load()
+        left = max(image.size) // longest
+        small = _reduced(image, left) if left > 1 else image
+        turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        picture = replace(decode(small, path), format=name)
+        return replace(picture, full=(height, width) if turned else (width, height))
     deep = stillcolor.deep_pixels(image, path) if color is not None else None
     turn = image.getexif().get(_ORIENTATION, 1) if deep is not None else 1
     image.load()

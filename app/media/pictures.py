@@ -26,15 +26,17 @@ PATTERN = re.compile(r"%0?(\d*)d")
 SHORTEST_DELAY, USUAL_DELAY = Fraction(1, 100), Fraction(1, 10)
 
 
-def open_picture(path: Path, start: Fraction | None, end: Fraction | None, rate: Fraction | None) -> ClipReader:
-    """Open an image file as an animation if it has several frames, else as a still."""
+def open_picture(
+    path: Path, start: Fraction | None, end: Fraction | None, rate: Fraction | None, longest: int = 0
+) -> ClipReader:
+    """Open an image file as an animation if it has several frames, else as a still; ``longest`` as in read_image."""
     count, kind = 1, None
     with contextlib.suppress(images.UnknownFormatError), images._open(path) as image:  # StillReader knows more formats
         count = images.count_frames(image)
         kind = image.format
     if count > 1 and kind in ("GIF", "PNG", "WEBP", "AVIF"):
         return AnimationReader(path, start, end)
-    reader = StillReader(path, start, end, rate)
+    reader = StillReader(path, start, end, rate, longest)
     if heif.is_sequence(path):
         reader.notes.append(
             msg("{path} is a HEIC sequence; only its still is used. As a driving file it would play.", path)
@@ -45,16 +47,19 @@ def open_picture(path: Path, start: Fraction | None, end: Fraction | None, rate:
 
 
 class StillReader(ClipReader):
-    """A still image as a clip of one frame."""
+    """A still image as a clip of one frame; its size is that of the file, also where fewer pixels are read."""
 
-    def __init__(self, path: Path, start: Fraction | None, end: Fraction | None, rate: Fraction | None) -> None:
+    def __init__(
+        self, path: Path, start: Fraction | None, end: Fraction | None, rate: Fraction | None, longest: int = 0
+    ) -> None:
         rate = rate or DEFAULT_RATE
-        self._path = path
-        self._picture: images.Picture | None = images.read_image(path)
+        self._path, self._longest = path, longest
+        self._picture: images.Picture | None = images.read_image(path, longest)
         picture = self._picture
+        width, height = picture.full or (picture.width, picture.height)
         super().__init__(
             ClipInfo(
-                path=path, kind="image", width=picture.width, height=picture.height, rate=rate, time_base=1 / rate,
+                path=path, kind="image", width=width, height=height, rate=rate, time_base=1 / rate,
                 frames=1, duration=1 / rate, has_alpha=picture.alpha is not None, codec=picture.format.lower(),
             ), start, end,
         )  # fmt: skip
@@ -66,7 +71,7 @@ class StillReader(ClipReader):
 
     def _decode(self, start: Fraction, end: Fraction | None) -> Iterator[RawFrame]:
         if start == 0:
-            picture = self._picture or images.read_image(self._path)
+            picture = self._picture or images.read_image(self._path, self._longest)
             yield Fraction(0), picture.rgb, picture.alpha
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ def open_clip(
     rate: Fraction | None = None,
     *,
     film: bool = False,
+    longest: int = 0,
 ) -> ClipReader:
     """Open a clip for reading.
 
@@ -31,6 +32,7 @@ def open_clip(
         rate: Frames per second of an image sequence or still (default 25); other clips have their own times.
         film: Read the film of a Motion Photo or the sequence of a HEIC file instead of its still, if possible; used for
             drivers, which have to move.
+        longest: See ``read_image``; only for still images.
 
     Returns:
         The reader; use it in a ``with`` statement.
@@ -57,7 +59,7 @@ def open_clip(
                 return clip
         if heif.is_sequence(path):
             return _open_sequence(path, first, last, rate, film)
-        return pictures.open_picture(path, first, last, rate)
+        return pictures.open_picture(path, first, last, rate, longest)
     try:
         return video.VideoReader(path, first, last)
     except limits.TooLargeError:

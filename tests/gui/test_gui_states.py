@@ -152,13 +152,13 @@ def test_crop_dialog_of_a_file_that_is_gone(
     dialog.reject()
 
 
-def test_a_camera_that_is_not_there_leaves_no_picture_of_the_driver_before(
+def test_a_clip_that_is_not_there_leaves_no_picture_of_the_driver_before(
     qtbot: QtBot, window: MainWindow, clip_driver: Driver, settled: Callable[[MainWindow], None]
 ) -> None:
     thumb = window.side.driver.thumb
     window.studio.set_driver(clip_driver)
     qtbot.waitUntil(lambda: thumb._image is not None)
-    window.studio.set_driver(Driver("camera", "no such camera"))
+    window.studio.set_driver(Driver("file", "no such clip.mp4"))
     assert thumb._image is None
     qtbot.waitUntil(lambda: thumb._text == "No image")
     close = [b for b in window.last_error.findChildren(QPushButton) if b.text() == "Close"]
@@ -262,7 +262,7 @@ def test_an_engine_that_can_not_load_is_told_over_the_preview(
     window.studio.live_changed.disconnect()
     window.studio.start()
     qtbot.waitUntil(lambda: live.error is not None and live.state == "idle")
-    window.refresh_live()  # as for a window that was made while the engine failed
+    window.live_view.refresh()  # as for a window that was made while the engine failed
     assert "onnxruntime" in window.preview.problem
     assert "install" in window.preview.problem
     assert window.side.driver.thumb._text == "No image"

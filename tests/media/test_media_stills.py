@@ -6,6 +6,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from media_clips import make_clip, steady
@@ -58,3 +59,20 @@ def test_a_camera_raw_is_refused(tmp_path: Path, suffix: str) -> None:
     for use in (read_image, open_clip):
         with pytest.raises(MediaError, match="camera raw"):
             use(path)
+
+
+@pytest.mark.parametrize(("name", "mode"), [("a.jpg", "RGB"), ("a.png", "RGBA"), ("a.png", "L")])
+def test_large_images_are_reduced_while_they_are_read(tmp_path: Path, name: str, mode: str) -> None:
+    """No less than asked for, turned upright, with the pixels of the whole averaged; small ones stay as they are."""
+    rows, columns = np.mgrid[0:900, 0:1203]
+    rgb = np.stack([columns / 5, rows / 4, (rows + columns) / 9], 2).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored on its side
+    Image.fromarray(rgb).convert(mode).save(tmp_path / name, exif=exif)
+    whole, small = read_image(tmp_path / name), read_image(tmp_path / name, 250)
+    assert (whole.width, whole.height) == small.full == (900, 1203)
+    assert 250 <= max(small.width, small.height) < 500
+    assert (small.alpha is None) == (whole.alpha is None)
+    resized = cv2.resize(whole.rgb, (small.width, small.height), interpolation=cv2.INTER_AREA)
+    assert np.abs(small.rgb.astype(int) - resized).max() <= 4
+    assert read_image(tmp_path / name, 700).full is None

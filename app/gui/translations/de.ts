@@ -116,6 +116,10 @@
    <translation>Stream hinzufügen</translation>
   </message>
   <message>
+   <source>Add as a portrait</source>
+   <translation>Als Porträt hinzufügen</translation>
+  </message>
+  <message>
    <source>Add portraits</source>
    <translation>Porträts hinzufügen</translation>
   </message>
@@ -130,6 +134,10 @@
   <message>
    <source>Add the microphone's sound to the recording, and to SRT, RTMP, UDP and RTP streams.</source>
    <translation>Nimmt den Ton des Mikrofons mit auf, auch in SRT-, RTMP-, UDP- und RTP-Streams.</translation>
+  </message>
+  <message>
+   <source>Add to the portraits; clips and sounds drive</source>
+   <translation>Zu den Porträts hinzufügen; Clips und Töne werden Antrieb</translation>
   </message>
   <message>
    <source>Add yourself to the group video (sudo usermod -aG video $USER) and log in again.</source>
@@ -228,6 +236,14 @@
    <translation>Pfeiltasten wählen ein Porträt, Entf entfernt es.</translation>
   </message>
   <message>
+   <source>As one numbered sequence</source>
+   <translation>Als eine nummerierte Folge</translation>
+  </message>
+  <message>
+   <source>As portraits</source>
+   <translation>Als Porträts</translation>
+  </message>
+  <message>
    <source>As the driver</source>
    <translation>Wie der Antrieb</translation>
   </message>
@@ -306,6 +322,10 @@
   <message>
    <source>Can't listen on {place}: {reason}.</source>
    <translation>An {place} kann nicht empfangen werden: {reason}.</translation>
+  </message>
+  <message>
+   <source>Cancel</source>
+   <translation>Abbrechen</translation>
   </message>
   <message>
    <source>Capturing the neutral pose now.</source>
@@ -566,6 +586,10 @@
   <message>
    <source>Connect</source>
    <translation>Verbinden</translation>
+  </message>
+  <message>
+   <source>Connect a camera and look again, or choose a clip.</source>
+   <translation>Schließen Sie eine Kamera an und suchen Sie erneut, oder wählen Sie einen Clip.</translation>
   </message>
   <message>
    <source>Connect one and look again, or choose a clip.</source>
@@ -970,6 +994,10 @@
   <message>
    <source>Fit</source>
    <translation>Einpassen</translation>
+  </message>
+  <message>
+   <source>Folder</source>
+   <translation>Ordner</translation>
   </message>
   <message>
    <source>Folder with the weights</source>
@@ -2088,6 +2116,10 @@
    <translation>Das Bild wird gelesen …</translation>
   </message>
   <message>
+   <source>Reading {name}…</source>
+   <translation>{name} wird gelesen …</translation>
+  </message>
+  <message>
    <source>Receiving a face from the tracker.</source>
    <translation>Der Gesichtstracker sendet ein Gesicht.</translation>
   </message>
@@ -2800,6 +2832,10 @@
    <translation>Die Füllfarbe hat beim bloßen Ausschnitt ({option:paste_back=off}) keine Wirkung.</translation>
   </message>
   <message>
+   <source>The folder {name} holds no images and no clips.</source>
+   <translation>Der Ordner {name} enthält weder Bilder noch Clips.</translation>
+  </message>
+  <message>
    <source>The handles don't form a face: {problem}.</source>
    <translation>Die Griffe ergeben kein Gesicht: {problem}.</translation>
   </message>
@@ -3222,6 +3258,10 @@
   <message>
    <source>Use another extension.</source>
    <translation>Eine andere Endung nehmen.</translation>
+  </message>
+  <message>
+   <source>Use as the driver</source>
+   <translation>Als Antrieb verwenden</translation>
   </message>
   <message>
    <source>Use auto or none.</source>
@@ -3704,6 +3744,10 @@
    <translation>iFacialMocap auf einem iPhone, und Apps, die dasselbe senden</translation>
   </message>
   <message>
+   <source>idle</source>
+   <translation>ruht</translation>
+  </message>
+  <message>
    <source>in every way</source>
    <translation>auf alle Arten</translation>
   </message>
@@ -3972,6 +4016,10 @@
    <translation>neun Punkte werden gebraucht, einer je Zeile; es sind {count}.</translation>
   </message>
   <message>
+   <source>no camera</source>
+   <translation>keine Kamera</translation>
+  </message>
+  <message>
    <source>no commercial use</source>
    <translation>keine kommerzielle Nutzung</translation>
   </message>
@@ -4038,6 +4086,10 @@
   <message>
    <source>pip install fsspec</source>
    <translation>Installieren: pip install fsspec</translation>
+  </message>
+  <message>
+   <source>playing</source>
+   <translation>spielt</translation>
   </message>
   <message>
    <source>pose</source>
@@ -4508,6 +4560,10 @@
    <translation>{name!r} kann kein Name sein.</translation>
   </message>
   <message>
+   <source>{names} can't be used: it is no image, clip, sound or template.</source>
+   <translation>{names} kann nicht verwendet werden: weder Bild noch Clip, Ton oder Vorlage.</translation>
+  </message>
+  <message>
    <source>{name} can't be read: {reason}.</source>
    <translation>{name} lässt sich nicht lesen: {reason}.</translation>
   </message>
@@ -4534,6 +4590,10 @@
   <message>
    <source>{name} has the shape {got} instead of {shape}</source>
    <translation>{name} hat die Form {got} statt {shape}</translation>
+  </message>
+  <message>
+   <source>{name} holds {count} images and clips. How are they used?</source>
+   <translation>{name} enthält {count} Bilder und Clips. Wie werden sie verwendet?</translation>
   </message>
   <message>
    <source>{name} is an array with a damaged header</source>

@@ -31,7 +31,8 @@ from app.sources.playback import Place
 
 STATES = {
     "idle": mark("stopped"), "starting": mark("starting"), "running": mark("live"), "waiting": mark("waiting"),
-    "stopping": mark("stopping"), "closed": mark("stopped"),
+    "stopping": mark("stopping"), "closed": mark("stopped"), "paused": mark("paused"), "playing": mark("playing"),
+    "resting": mark("idle"), "no camera": mark("no camera"),
 }  # fmt: skip
 
 
@@ -201,7 +202,7 @@ class Transport(QWidget):
         self.setMinimumHeight(46)
         self.setMinimumWidth(360)
         self._actions = actions
-        self._paused, self._state = False, "idle"
+        self._state = "idle"
         self._problem = self._note = ""
         self._shown: tuple[object, ...] = ()
         self._place: Place | None = None
@@ -291,8 +292,6 @@ class Transport(QWidget):
         if (kind, paused, seekable, colours()) == self._shown:
             return False
         self._shown = kind, paused, seekable, colours()
-        self._paused = paused
-        self._show_state()
         self.play.setVisible(seekable or kind in LIVE_ONLY)
         for widget in (self.line, self.to_start, self.back, self.forward, self.loop):
             widget.setVisible(seekable)
@@ -337,9 +336,10 @@ class Transport(QWidget):
             self.time.setToolTip(tr("Frame {number} of {count}", number=min(number, count), count=count))
 
     def show_state(self, state: str, problem: str) -> None:
-        """Show the state of the live pipeline."""
-        self._state = state
-        self._show_state()
+        """Show the state of the live pipeline, a key of ``STATES``, and why nothing moves, or empty."""
+        if state != self._state:
+            self._state = state
+            self._show_state()
         if problem or self.message.text() == self._problem:
             self.show_message(problem)
         self._problem = problem
@@ -352,9 +352,8 @@ class Transport(QWidget):
                 self.show_message(text)
 
     def _show_state(self) -> None:
-        paused = self._paused and self._state == "running"
-        self.state.setText(tr("paused") if paused else tr(STATES.get(self._state, self._state)))
-        self.state.setProperty("live", self._state == "running" and not paused)
+        self.state.setText(tr(STATES.get(self._state, self._state)))
+        self.state.setProperty("live", self._state in ("running", "playing"))
         self.state.style().unpolish(self.state)
         self.state.style().polish(self.state)
 
@@ -366,7 +365,7 @@ class Transport(QWidget):
     def show_stats(self, stats: LiveStats, kind: DriverKind) -> None:
         """Show frame rate and latency."""
         parts = []
-        moving = kind not in ("sliders", "still") and not self._paused and self._state == "running"
+        moving = kind not in ("sliders", "still") and self._state in ("running", "playing")
         if moving and stats.fps > 0:
             parts.append(tr("{rate} fps", rate=f"{stats.fps:.0f}"))
         if moving and stats.latency_ms > 0:

@@ -47,7 +47,8 @@ MOTIONS: Final = (".motion", ".pkl")  # templates of a face that somebody filmed
 SOUNDS: Final = "*.wav *.mp3 *.m4a *.aac *.flac *.ogg *.opus"
 """A sound is a voice; like a template it drives without images."""
 
-HEIGHTS: Final = 64, 132  # of the image of the driver, pixels
+LOWEST: Final = 64  # height of the image of the driver, pixels; it has the room that the controls below leave
+GAP: Final = 8  # pixels between the parts
 
 
 class Thumb(QWidget):
@@ -61,9 +62,8 @@ class Thumb(QWidget):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.setMinimumHeight(HEIGHTS[0])
-        self.setMaximumHeight(HEIGHTS[1])
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self.setMinimumHeight(LOWEST)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setAccessibleName(name)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setToolTip(tr("Show drivers as thumbnails"))
@@ -71,8 +71,8 @@ class Thumb(QWidget):
         self._text = self._note = ""
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        """As high as it may be; it is lower only in a low window."""
-        return QSize(200, HEIGHTS[1])
+        """As low as it may be; it takes the room that is left."""
+        return QSize(200, LOWEST)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
         """Emit ``clicked``."""
@@ -162,20 +162,24 @@ class DriverPanel(QWidget):
         self._buttons: dict[str, QToolButton] = {}
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
-        box.setSpacing(8)
+        box.setSpacing(GAP)
         box.addWidget(self._make_segments())
+        self._body = QWidget()  # of one height for all drivers, so that the buttons above stay where they are
+        box.addWidget(self._body)
+        box = QVBoxLayout(self._body)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(GAP)
         self.thumb = Thumb(tr("Image of the driver"))
         self.thumb.clicked.connect(lambda: self.gallery_requested.emit(self.thumb))
-        box.addWidget(self.thumb)
+        box.addWidget(self.thumb, 1)
         self._stack = QStackedWidget()
         self._stack.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self._stack.addWidget(self._make_hint())
-        self._stack.addWidget(self._make_file())
-        self._stack.addWidget(self._make_camera())
         self.tracker = TrackerPage()
+        self._pages = self._make_hint(), self._make_file(), self._make_camera(), self.tracker
+        for page in self._pages:
+            self._stack.addWidget(page)
         self.tracker.address_chosen.connect(lambda address: self.driver_chosen.emit(Driver("tracking", address)))
         self.tracker.mirror_changed.connect(self.mirror_changed)
-        self._stack.addWidget(self.tracker)
         box.addWidget(self._stack)
         self.life = SliderRow(
             tr("Life"), tr("The portrait breathes, blinks and looks around by itself."), 0.0, 1.0, 0.05, 0.0
@@ -307,6 +311,9 @@ class DriverPanel(QWidget):
         self._show_life(driver, idle, is_sound(driver.source) or (spoken and driver.kind == "sliders"))
         shown = self._stack.currentWidget()
         self._stack.setFixedHeight(max(34, shown.sizeHint().height() if shown is not None else 0))
+        pages = [page.sizeHint().height() for page in self._pages]
+        highest = max(*pages, max(pages[:2]) + GAP + self.life.sizeHint().height())  # life is below the first two
+        self._body.setFixedHeight(max(self._body.minimumHeight(), LOWEST + GAP + highest))
         self.refresh()
 
     def _show_life(self, driver: Driver, idle: str, speaks: bool) -> None:

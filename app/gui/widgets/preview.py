@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from typing import Final
 
-from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QColor,
     QKeyEvent,
@@ -23,6 +25,8 @@ from app.gui.qt_images import Pixels, Tile, Transform
 from app.gui.session import View
 from app.gui.translate import tr
 from app.gui.widgets.basic import colours
+
+SPIN: Final = 50  # ms between images of the busy sign
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,9 @@ class Preview(QLabel):
         self.message, self.hint, self.sign = "", "", ""
         self.problem = ""
         self.count = 0
+        self._spin = QTimer(self)
+        self._spin.setInterval(SPIN)
+        self._spin.timeout.connect(self.update)
         self._new = False
         self._pan = QPointF(0, 0)
         self._share = 0.5
@@ -136,6 +143,8 @@ class Preview(QLabel):
 
     def show_picture(self, picture: Picture | None) -> None:
         """Show a frame; None clears the preview."""
+        if picture is not None:
+            self._spin.stop()
         self._picture = picture
         self._new = picture is not None
         self.update()
@@ -160,7 +169,13 @@ class Preview(QLabel):
             sign: Icon above it; with one, the text is framed as a drop target.
         """
         self.message, self.hint, self.sign = text, hint, sign
+        self._spin.stop()
         self.update()
+
+    def show_busy(self, text: str) -> None:
+        """Show instead of a frame what is being done, below a turning ring."""
+        self.show_message(text)
+        self._spin.start()
 
     def set_view(self, view: View) -> None:
         """Choose what is shown."""
@@ -234,6 +249,9 @@ class Preview(QLabel):
         elif self._picture is None:
             painter.setPen(QColor(c.muted))
             room = self.rect().adjusted(40, 20, -40, -20)
+            if self._spin.isActive():
+                self._draw_ring(painter)
+                room.translate(0, 48)
             flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
             painter.drawText(room, flags, self.message)
         else:
@@ -246,6 +264,18 @@ class Preview(QLabel):
         if self._new:
             self._new = False
             self.painted.emit()
+
+    def _draw_ring(self, painter: QPainter) -> None:
+        """Draw a ring of which a quarter is bright; where it is depends on the time."""
+        c = colours()
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        ring = QRectF(self.width() / 2 - 16, self.height() / 2 - 16, 32, 32)
+        painter.setPen(QPen(QColor(c.line), 3))
+        painter.drawEllipse(ring)
+        painter.setPen(QPen(QColor(c.accent), 3, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+        painter.drawArc(ring, -round(time.monotonic() * 360) % 360 * 16, 90 * 16)
+        painter.restore()
 
     def _draw_invitation(self, painter: QPainter) -> None:
         """Draw the drop target: a frame with an icon."""

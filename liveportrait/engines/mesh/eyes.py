@@ -35,6 +35,10 @@ CORNER_SHADE = 0.3  # loss of brightness of the filled ball at the corners of th
 CHANGED, NARROWED = (0.04, 0.16), (0.12, 0.4)  # change of opening over which the rebuilt eyeball fades in
 RIM_FROM, RIM_TO = 0.02, 0.1  # distance inside the lids, in eye widths, over which it fades in
 LOOKS_AWAY = (0.03, 0.1)  # iris moves, in eye widths, that would leave part of the old iris beside the lids
+OWN_LASHES = (0.02, 0.1)  # depth below the upper lid, eye widths, over which the photo's lashes and their shadow end
+DARKER = 0.25  # share by which they are darker than the eyeball where they stay as they are
+LASH_DOWN, LASH_UP = 0.04, 0.05  # how far the drawn lashes lie inside a narrowed eye, outside a widened one, eye widths
+UNSHADED = 0.2  # widening at which the lid casts no shadow on the eyeball any more
 MIN_EYE = 64.0  # eye width in patch pixels, at least
 
 
@@ -304,9 +308,9 @@ def draw_eye(
     result = region.astype(np.float32)
     upper, lower = vertices[list(eye.upper), :2], vertices[list(eye.lower), :2]
     gap = float(np.linalg.norm(upper[1:-1] - lower[1:-1], axis=1).mean())
+    normal = np.array([math.sin(angle), -math.cos(angle)])
+    normal = normal if normal[1] < 0 else -normal
     if closed > 0.03 and not layer.flat:
-        normal = np.array([math.sin(angle), -math.cos(angle)])
-        normal = normal if normal[1] < 0 else -normal
         _draw_lid(layer, result, (px, py), (upper - low, open_line - low, normal), width, closed)
     inside = polygon_mask(h, w, contour - low)
     if layer.flat:
@@ -324,13 +328,16 @@ def draw_eye(
         ball = _draw_ball(layer, px, py, shift)
         if not layer.flat:
             shade = _lid_shadow(inside, width)
+            shade = 1 - (1 - shade) * np.float32(1 - smoothstep(0, UNSHADED, opening - 1))
             own = cv2.remap(layer.own, px, py, cv2.INTER_LINEAR) * np.float32(1 - smoothstep(0.1, 0.5, closed))
             ball *= (shade + (1 - shade) * own)[..., None]
+            mask *= 1 - _own_lashes(upper - low, width, result, ball)
         result += (ball - result) * mask[..., None]
     # The mesh moves the lid line of a drawing; without this, a slit of the eye would remain where both lids meet.
     moved = smoothstep(0.75, 0.98, closed) if layer.flat else smoothstep(0.03, 0.15, abs(opening - 1))
     if moved > 0 and abs(opening - 1) > 0.03:
-        curve = open_curve(upper) - low
+        lift = 0.0 if layer.flat else -LASH_DOWN if opening < 1 else LASH_UP
+        curve = open_curve(upper + lift * width * np.sin(np.linspace(0, np.pi, 9))[:, None] * normal) - low
         fine = line_mask(h, w, curve, round(0.03 * width), max(0.6, 0.015 * width))
         soft = line_mask(h, w, curve, max(2, round(0.075 * width)), max(0.8, 0.035 * width))
         lash = np.maximum(0.85 * fine, 0.6 * soft) * float(moved) * layer.lash_strength
@@ -401,6 +408,19 @@ def _lid_rim(inside: Picture, width: float) -> Picture:
     """(h, w) 1 next to the lids, where the warped photo shows lashes and their shadow, 0 further inside the eye."""
     depth = cv2.distanceTransform((inside > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
     return np.asarray(1 - np.clip((depth / width - RIM_FROM) / (RIM_TO - RIM_FROM), 0, 1), np.float32)
+
+
+def _own_lashes(upper: Float, width: float, warped: Picture, ball: Picture) -> Picture:
+    """(h, w) 0..1 where the warped photo's lashes and their shadow stay: dark pixels next to the upper lid (9, 2).
+
+    They stay even if the eye looks aside: what they hide of the old iris is as dark as they are.
+    """
+    away = np.full(ball.shape[:2], 255, np.uint8)
+    cv2.polylines(away, [np.round(open_curve(upper) * 16).astype(np.int32)], False, 0, 1, cv2.LINE_8, 4)
+    depth = cv2.distanceTransform(away, cv2.DIST_L2, 3) / width
+    near = 1 - np.clip((depth - OWN_LASHES[0]) / (OWN_LASHES[1] - OWN_LASHES[0]), 0, 1)
+    darker = 1 - warped.sum(2) / np.maximum(ball.sum(2), 1)
+    return np.asarray(near * np.clip(darker / DARKER, 0, 1), np.float32)
 
 
 def _lid_shadow(inside: Picture, width: float) -> Picture:

@@ -18,7 +18,8 @@ from models.topology import BROW_LEFT, BROW_RIGHT, EYES, LIP_LOWER_INNER, LIP_UP
 Float = npt.NDArray[np.float64]
 
 SHUT = 0.035  # mean eye ratio that the landmark model reports for a shut eye
-UNSEEN = 0.6  # lids that close by a share s are reported as closed by only about s - 0.6 s (1 - s)
+UNSEEN = 0.8  # lids that close by a share s are reported as closed by only about s - 0.8 s (1 - s)
+RING_SHARES = (0.9, 0.4)  # of the lid's motion, in both rings of skin above it: lashes keep their thickness
 WIDEST = 1.35  # widening beyond this shows more of the eyeball than can be guessed
 WIDEST_EYES = 1.6  # eyes open at most to this multiple of their opening in the photo
 FURTHEST_CORNER = 0.11  # largest move of a corner of the mouth in face widths
@@ -61,10 +62,10 @@ def set_opening(shape: Float, source: Float, eye: EyeIndices, opening: float) ->
     shape[lower] = low
     shape[upper, :2] = (low + gap * max(opening, 0.0))[:, :2]
     shape[upper, 2] = source[upper, 2]
-    ring = np.array(eye.upper_rings[:7])
     moved = np.zeros((7, 3))
     moved[:, :2] = (shape[upper] - source[upper])[:, :2]
-    shape[ring] = source[ring] + 0.55 * moved + 0.45 * (shape[ring] - source[ring])
+    for ring, share in zip((np.array(eye.upper_rings[:7]), np.array(eye.upper_rings[7:])), RING_SHARES, strict=True):
+        shape[ring] = source[ring] + share * moved + (1 - share) * (shape[ring] - source[ring])
 
 
 def driver_opening(eye: EyeIndices, driver: Float, neutral: Float, source_opening: float) -> float:

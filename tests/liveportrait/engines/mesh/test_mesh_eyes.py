@@ -107,6 +107,39 @@ def test_a_slightly_narrowed_eye_is_no_brighter_than_the_warped_photo(stage, mon
         assert (drawn - carried)[inside].mean() < -2
 
 
+def test_lashes_keep_their_thickness_on_a_moving_lid(mean):
+    """The skin next to the lid moves with it; if it lagged behind, a narrowed eye had a broad dark band for a lid."""
+    for opening in (0.75, 1.25):
+        shape = with_lids(mean, opening, opening)
+        for eye in EYES:
+            lid, ring = np.array(eye.upper[3:6]), np.array(eye.upper_rings[2:5])
+            moved = (shape - mean)[lid, 1].mean()
+            assert (shape - mean)[ring, 1].mean() == pytest.approx(moved, rel=0.2)
+
+
+@pytest.mark.parametrize("opening", [0.8, 1.25])
+def test_an_eye_that_looks_aside_keeps_its_dark_lashes(stage, opening):
+    """The rebuilt eyeball used to reach the lid, so that a widened eye had a white ring and no lashes."""
+    source = face_model().mean.astype(np.float64) + stage.portrait.motion.delta[0]
+    dark = stage.portrait.crop.copy()
+    points = stage.face.points.astype(np.float64)
+    for eye in EYES:
+        width = np.linalg.norm(points[eye.outer, :2] - points[eye.inner, :2])
+        line = points[list(eye.upper), :2] + [0, 0.02 * width]
+        cv2.polylines(dark, [line.round().astype(np.int32)], False, (20, 15, 15), max(2, round(0.08 * width)))
+    shape = source.copy()
+    for eye in EYES:
+        fit.set_opening(shape, source, eye, opening)
+        shape[eye.iris : eye.iris + 5, 0] += 0.04
+    keypoints = stage.keypoints(delta=(shape - source).astype(np.float32)[None])
+    portrait = stage.engine.encode(dark, stage.face)
+    drawn = stage.engine.render(portrait, keypoints)[0].astype(float)
+    new = (keypoints[0, :, :2] + 1) * len(drawn) / 2 - 0.5
+    for eye in EYES:
+        x, y = new[list(eye.upper[3:6])].mean(0).round().astype(int)
+        assert drawn[y : y + 2, x].mean() < 90
+
+
 def test_the_eyeball_is_the_photo_where_its_white_is_seen(stage):
     for layer in eyes.prepare_eyes(stage.portrait.crop, stage.face.points.astype(np.float64)):
         patch = eyes.eye_patch(stage.portrait.crop, layer.corners.mean(0), layer.zoom, layer.size)

@@ -30,7 +30,7 @@ from liveportrait.engines.mesh import (
     turns,
 )
 from liveportrait.engines.mesh.data import face_model
-from liveportrait.engines.mesh.field import common, find_field, index_of
+from liveportrait.engines.mesh.field import find_field, index_of
 from liveportrait.engines.mesh.geometry import eye_opening, lip_gap
 from liveportrait.engines.mesh.layout import Layout, Pose, build_layout, compress_depth
 from liveportrait.engines.mesh.regions import region_weights
@@ -302,10 +302,8 @@ class MeshEngine(Engine):
             part = alpha[index_of(hidden.window)]
             part[:] = cv2.max(part, np.rint(255 * hidden.share).astype(np.uint8))
         if folds:
-            for window in field.jumps:
-                if (shared := common(field.window, window)) is not None:
-                    inside = shared[0]
-                    outlines.smooth_outlines(out[field.part][inside], field.x[inside], field.y[inside], size)
+            for piece in map(field.at, field.jumps):
+                outlines.smooth_outlines(out[piece.part], piece.x, piece.y, size)
         return out, alpha, None if f.cover is None else moved.move_map(f.cover, field)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import cv2
@@ -37,38 +38,23 @@ BAND_PIXELS: Final = 1 << 15
 
 
 @dataclass(frozen=True)
-class Field:
-    """Source positions of the pixels of a crop (S, S).
+class Piece:
+    """Source positions of the pixels of a part of a crop.
 
     Attributes:
-        window: Pixels that may move, (x0, y0, x1, y1); all others stay in place.
-        x: (h, w) source x of the window's pixels.
+        window: The part, (x0, y0, x1, y1).
+        x: (h, w) source x in pixels of the crop.
         y: (h, w) source y.
-        jumps: Parts of the crop in which the field jumps, each (x0, y0, x1, y1).
     """
 
     window: Window
     x: Float
     y: Float
-    jumps: tuple[Window, ...] = ()
 
     @property
     def part(self) -> tuple[slice, slice]:
         """The window as an index of images."""
         return index_of(self.window)
-
-    def bands(self) -> Iterator[Field]:
-        """The field from top to bottom in parts that fit into a processor's cache."""
-        x0, y0, x1, y1 = self.window
-        rows = max(1, BAND_PIXELS // (x1 - x0))
-        for top in range(y0, y1, rows):
-            end = min(top + rows, y1)
-            yield Field((x0, top, x1, end), self.x[top - y0 : end - y0], self.y[top - y0 : end - y0])
-
-    def columns(self, first: int, end: int) -> Field:
-        """Some of its columns, counted from the window's left side."""
-        x0, y0, _, y1 = self.window
-        return Field((x0 + first, y0, x0 + end, y1), self.x[:, first:end], self.y[:, first:end])
 
     def shift(self) -> Float:
         """(h, w) larger one of the horizontal and vertical distance between source and drawn position, in pixels."""
@@ -76,6 +62,55 @@ class Field:
         across = self.x - np.arange(x0, x1, dtype=np.float32)
         down = self.y - np.arange(y0, y1, dtype=np.float32)[:, None]
         return np.asarray(cv2.max(np.abs(across, out=across), np.abs(down, out=down)), np.float32)
+
+    def columns(self, first: int, end: int) -> Piece:
+        """Some of its columns, counted from the window's left side."""
+        x0, y0, _, y1 = self.window
+        return Piece((x0 + first, y0, x0 + end, y1), self.x[:, first:end], self.y[:, first:end])
+
+
+@dataclass(frozen=True)
+class Field:
+    """Source positions of all pixels of a crop (S, S), worked out part by part when they are used.
+
+    Attributes:
+        size: Side of the crop in pixels.
+        window: Pixels that may move, (x0, y0, x1, y1); all others stay in place.
+        jumps: Parts of the crop in which the field jumps, each (x0, y0, x1, y1).
+        step: Distance of the coarse grid's pixels.
+        grid: Shift of these between source and drawn position in x and in y, (H, H) each.
+        exact: Windows in which the shift was drawn for every pixel, and that (h, w, 3).
+    """
+
+    size: int
+    window: Window
+    jumps: tuple[Window, ...]
+    step: int
+    grid: tuple[Float, Float]
+    exact: tuple[tuple[Window, Float], ...]
+
+    def at(self, window: Window) -> Piece:
+        """The field in a part of the crop, (x0, y0, x1, y1)."""
+        x0, y0, x1, y1 = window
+        step, cells = self.step, len(self.grid[0])
+        left, top = max(x0 // step - 1, 0), max(y0 // step - 1, 0)
+        around = np.s_[top : min(-(-y1 // step) + 1, cells), left : min(-(-x1 // step) + 1, cells)]
+        inside = np.s_[y0 - step * top : y1 - step * top, x0 - step * left : x1 - step * left]
+        x, y = (_enlarged(one[around], step)[inside] for one in self.grid)
+        for place, shift in self.exact:
+            if (shared := common(window, place)) is not None:
+                to, of = shared
+                x[to], y[to] = shift[of][..., 0], shift[of][..., 1]
+        x += np.arange(x0, x1, dtype=np.float32)
+        y += np.arange(y0, y1, dtype=np.float32)[:, None]
+        return Piece(window, x, y)
+
+    def bands(self) -> Iterator[Piece]:
+        """The pixels that may move from top to bottom, in parts that fit into a processor's cache."""
+        x0, y0, x1, y1 = self.window
+        rows = max(1, BAND_PIXELS // (x1 - x0))
+        for top in range(y0, y1, rows):
+            yield self.at((x0, top, x1, min(top + rows, y1)))
 
 
 def index_of(window: Window) -> tuple[slice, slice]:
@@ -104,48 +139,60 @@ def find_field(triangles: Int, vertices: Float, texture: Float, size: int, face:
     mesh = _Mesh(triangles, vertices, texture)
     step = int(np.clip(face / PER_FACE, FINEST, COARSEST))
     cells = -(-size // step)
-    drawn = mesh.drawn((0, 0, cells, cells), step)
+    drawn = mesh.coarse(cells, step)
     grid = _channel(drawn, 0), _channel(drawn, 1)
-    x, y = (_enlarged(shift, step) for shift in grid)
+    moving = _bounds((cv2.max(np.abs(grid[0]), np.abs(grid[1])) > STILL).view(np.uint8))
     mask = _jumps(grid)
     jumps = _groups(mask)
-    for cell_window in (strip for group in jumps for strip in _strips(mask, group, STRIP // step)):
-        pixels = _in_pixels(cell_window, step, size)
-        exact = mesh.drawn(pixels, 1)
-        x[index_of(pixels)], y[index_of(pixels)] = exact[..., 0], exact[..., 1]
-    x += np.arange(x.shape[1], dtype=np.float32)
-    y += np.arange(len(y), dtype=np.float32)[:, None]
-    moving = _bounds((cv2.max(np.abs(grid[0]), np.abs(grid[1])) > STILL).view(np.uint8))
-    window = _in_pixels(moving or (0, 0, 1, 1), step, size)
-    part = index_of(window)
-    return Field(window, x[part], y[part], tuple(_in_pixels(one, step, size) for one in jumps))
+    strips = [strip for group in jumps for strip in _strips(mask, group, STRIP // step)]
+    fine = [_in_pixels(one, step, size) for one in strips]
+    return Field(
+        size,
+        _in_pixels(moving or (0, 0, 1, 1), step, size),
+        tuple(_in_pixels(one, step, size) for one in jumps),
+        step,
+        grid,
+        tuple((one, mesh.fine(one)) for one in fine),
+    )
 
 
 class _Mesh:
-    """The triangles of a posed mesh that move, ready to be drawn in parts."""
+    """The triangles of a posed mesh that move, ready to be drawn as a whole and in parts."""
 
     def __init__(self, triangles: Int, vertices: Float, texture: Float) -> None:
         self._vertices = vertices
         self._shift = np.zeros((len(vertices), 3), np.float32)
         np.subtract(texture, vertices[:, :2], out=self._shift[:, :2])
         still = np.maximum(np.abs(self._shift[:, 0]), np.abs(self._shift[:, 1])) < STILL
-        self._triangles = triangles[~_at_all_corners(still, triangles)]
+        self._triangles = triangles[~_at_all_corners(still, triangles.T)]
 
-    def drawn(self, window: Window, step: int) -> Float:
-        """(h, w, 3) horizontal and vertical shift, and 0, of a window of a grid with a step in pixels."""
-        x0, y0, x1, y1 = window
+    def coarse(self, cells: int, step: int) -> Float:
+        """(cells, cells, 3) horizontal and vertical shift, and 0, of every pixel of a grid with this step."""
         vertices = self._vertices / np.float32(step)
         vertices[:, :2] += np.float32(0.5 / step - 0.5)  # the centre of a coarse pixel is the middle of its pixels
-        vertices[:, :2] -= (x0, y0)
-        x, y = vertices[:, 0], vertices[:, 1]
-        beside = (x < -1) | (x > x1 - x0) * np.uint8(2) | (y < -1) * np.uint8(4) | (y > y1 - y0) * np.uint8(8)
-        near = self._triangles[~_at_all_corners(beside, self._triangles)]
-        return rasterise(near, vertices, self._shift, np.zeros((y1 - y0, x1 - x0, 3), np.float32))
+        return rasterise(self._triangles, vertices, self._shift, np.zeros((cells, cells, 3), np.float32))
+
+    @cached_property
+    def _corners(self) -> npt.NDArray[np.intp]:
+        return np.ascontiguousarray(self._triangles.T, np.intp)
+
+    def fine(self, window: Window) -> Float:
+        """(h, w, 3) the same of every pixel of a window, from the triangles that touch it."""
+        x0, y0, x1, y1 = window
+        x, y = self._vertices[:, 0], self._vertices[:, 1]
+        beside = (x < x0 - 1) | (x > x1) * np.uint8(2) | (y < y0 - 1) * np.uint8(4) | (y > y1) * np.uint8(8)
+        near = self._corners[:, ~_at_all_corners(beside, self._corners)]
+        used = np.zeros(len(x), np.bool_)
+        used[near] = True
+        place = np.cumsum(used, dtype=np.int32) - np.int32(1)
+        vertices = self._vertices[used] - np.array([x0, y0, 0], np.float32)
+        empty = np.zeros((y1 - y0, x1 - x0, 3), np.float32)
+        return rasterise(np.ascontiguousarray(place[near].T), vertices, self._shift[used], empty)
 
 
-def _at_all_corners(flags: npt.NDArray[Any], triangles: Int) -> npt.NDArray[np.bool_]:
-    """(T,) whether all corners of a triangle share a flag, of flags (V,) as bits of an integer."""
-    return np.asarray((flags[triangles[:, 0]] & flags[triangles[:, 1]] & flags[triangles[:, 2]]) != 0)
+def _at_all_corners(flags: npt.NDArray[Any], corners: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """(T,) whether the corners (3, T) of a triangle share a flag, of flags (V,) as bits of an integer."""
+    return np.asarray((flags[corners[0]] & flags[corners[1]] & flags[corners[2]]) != 0)
 
 
 def _channel(image: Float, number: int) -> Float:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -33,38 +36,52 @@ def similarity(a: Float, b: Float, weights: Float) -> tuple[float, Float, Float]
     return scale, rotation, mean_b - scale * rotation @ mean_a
 
 
+@lru_cache(maxsize=8)
+def _lids(eye: EyeIndices) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Points of the upper and the lower lid between the corners of an eye."""
+    return np.array(eye.upper[1:-1]), np.array(eye.lower[1:-1])
+
+
+def _mean_gap(points: Float, upper: npt.NDArray[np.intp], lower: npt.NDArray[np.intp]) -> float:
+    """Mean distance in the image plane between points and their opposites."""
+    apart = points[upper, :2] - points[lower, :2]
+    return float(np.hypot(apart[:, 0], apart[:, 1]).sum()) / len(upper)
+
+
 def eye_opening(points: Float, eye: EyeIndices) -> float:
     """Mean lid gap over corner distance, in the image plane."""
-    upper, lower = points[list(eye.upper[1:-1]), :2], points[list(eye.lower[1:-1]), :2]
-    width = np.linalg.norm(points[eye.outer, :2] - points[eye.inner, :2])
-    return float(np.linalg.norm(upper - lower, axis=1).mean() / max(float(width), 1e-6))
+    across = points[eye.outer] - points[eye.inner]
+    return _mean_gap(points, *_lids(eye)) / max(math.hypot(across[0], across[1]), 1e-6)
 
 
 def lip_gap(points: Float) -> float:
     """Mean gap of the inner lips in the image plane, in units of the points."""
-    return float(np.linalg.norm(points[_UPPER, :2] - points[_LOWER, :2], axis=1).mean())
+    return _mean_gap(points, _UPPER, _LOWER)
 
 
-def _catmull_rom(p0: Float, p1: Float, p2: Float, p3: Float, t: Float) -> Float:
-    t = t[None, :, None]
-    return 0.5 * (
-        (2 * p1)[:, None]
-        + (p2 - p0)[:, None] * t
-        + (2 * p0 - 5 * p1 + 4 * p2 - p3)[:, None] * t**2
-        + (-p0 + 3 * p1 - 3 * p2 + p3)[:, None] * t**3
-    )
+@lru_cache(maxsize=16)
+def _catmull_rom(steps: int, endpoint: bool) -> Float:
+    """(steps, 4) weights of four points in a row, for places between the middle two."""
+    t = np.linspace(0, 1, steps, endpoint=endpoint)[:, None]
+    return 0.5 * np.hstack([-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2])
+
+
+@lru_cache(maxsize=16)
+def _rows_of_four(count: int) -> npt.NDArray[np.intp]:
+    """(count, 4) each point of a closed line with the one before it and the two after it."""
+    return (np.arange(count)[:, None] + np.arange(-1, 3)) % count
 
 
 def closed_curve(points: Float, steps: int = 4) -> Float:
     """Smooth closed curve (N * steps, 2) through points (N, 2)."""
-    t = np.linspace(0, 1, steps, endpoint=False)
-    return _catmull_rom(np.roll(points, 1, 0), points, np.roll(points, -1, 0), np.roll(points, -2, 0), t).reshape(-1, 2)
+    return np.asarray(_catmull_rom(steps, False) @ points[_rows_of_four(len(points))]).reshape(-1, 2)
 
 
 def open_curve(points: Float, steps: int = 4) -> Float:
     """Smooth open curve ((N - 1) * (steps + 1), 2) through points (N, 2)."""
     q = np.vstack([2 * points[0] - points[1], points, 2 * points[-1] - points[-2]])
-    return _catmull_rom(q[:-3], q[1:-2], q[2:-1], q[3:], np.linspace(0, 1, steps + 1)).reshape(-1, 2)
+    rows = _rows_of_four(len(q))[1:-2]
+    return np.asarray(_catmull_rom(steps + 1, True) @ q[rows]).reshape(-1, 2)
 
 
 def polygon_mask(height: int, width: int, points: Float, blur: float = 0.0) -> npt.NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import cv2
@@ -238,9 +239,13 @@ class _Arch:
         anchor = vertices[2, :2] + (pose.scale * pose.rotation @ teeth)[:2]
         return cls(anchor, pose.scale * pose.rotation[:2, :2], pose.scale * pose.rotation[:2, 2] * ARCH)
 
+    @cached_property
+    def _inverse(self) -> Picture:
+        return np.linalg.inv(self.matrix).astype(np.float32)
+
     def places(self, px: Picture, py: Picture) -> tuple[Picture, Picture]:
         """Skull coordinates of image points."""
-        inverse = np.linalg.inv(self.matrix).astype(np.float32)
+        inverse = self._inverse
         dx, dy = px - np.float32(self.anchor[0]), py - np.float32(self.anchor[1])
         x = inverse[0, 0] * dx + inverse[0, 1] * dy
         y = inverse[1, 0] * dx + inverse[1, 1] * dy

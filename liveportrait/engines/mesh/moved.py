@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from liveportrait.engines.mesh import background
 from liveportrait.engines.mesh.far_side import Hidden
-from liveportrait.engines.mesh.field import Field, Window, common
+from liveportrait.engines.mesh.field import Field, Piece, Window, common
 
 Image = npt.NDArray[np.uint8]
 Map = npt.NDArray[np.float32]
@@ -52,16 +52,16 @@ class Ground:
         growth = (1 / (end - start)).astype(np.float32)[index]
         return cls(person, plate, others, start.astype(np.float32)[index], growth)
 
-    def shares(self, field: Field) -> Map:
-        """(h, w) 0..1 share of the moved photo in each pixel of a field's window; the rest is the plate."""
-        away = field.shift()
-        theirs = None if self.others is None else _carried(self.others, field) * np.clip(away * 4, 0, 1)
-        away -= self.start[field.part]
-        away *= self.growth[field.part]
+    def shares(self, piece: Piece) -> Map:
+        """(h, w) 0..1 share of the moved photo in each pixel of a part of the crop; the rest is the plate."""
+        away = piece.shift()
+        theirs = None if self.others is None else _carried(self.others, piece) * np.clip(away * 4, 0, 1)
+        away -= self.start[piece.part]
+        away *= self.growth[piece.part]
         np.clip(away, 0, 1, out=away)
         if theirs is not None:
             away = np.maximum(away, theirs)
-        out: Map = _carried(self.person, field)
+        out: Map = _carried(self.person, piece)
         np.subtract(1, out, out=out)
         out *= away
         return np.subtract(1, out, out=out)
@@ -105,12 +105,13 @@ def move(source: Image, field: Field, ground: Ground | None, hidden: Hidden | No
 def move_map(values: Any, field: Field) -> Any:
     """(S, S) values of the photo, as its alpha or a mask, moved with it."""
     out = values.copy()
-    out[field.part] = _carried(values, field)
+    for band in field.bands():
+        out[band.part] = _carried(values, band)
     return out
 
 
-def _carried(values: Any, field: Field, interpolation: int = cv2.INTER_LINEAR) -> Any:
-    return cv2.remap(values, field.x, field.y, interpolation, borderMode=cv2.BORDER_REPLICATE)
+def _carried(values: Any, piece: Piece, interpolation: int = cv2.INTER_LINEAR) -> Any:
+    return cv2.remap(values, piece.x, piece.y, interpolation, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _raise_within(shares: Map, window: Window, hidden: Hidden) -> None:

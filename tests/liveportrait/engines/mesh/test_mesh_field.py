@@ -38,9 +38,8 @@ def test_every_step_gives_what_drawing_every_pixel_gives(step):
     shift = np.column_stack([source - drawn[:, :2], np.zeros(len(source))]).astype(np.float32)
     exact = rasterise(triangles, drawn, shift, np.zeros((SIZE, SIZE, 3), np.float32))
     place = np.arange(SIZE, dtype=np.float32)
-    x, y = np.tile(place, (SIZE, 1)), np.tile(place[:, None], (1, SIZE))
-    x[field.part], y[field.part] = field.x, field.y
-    error = np.maximum(np.abs(x - place - exact[..., 0]), np.abs(y - place[:, None] - exact[..., 1]))
+    whole = field.at((0, 0, SIZE, SIZE))
+    error = np.maximum(np.abs(whole.x - place - exact[..., 0]), np.abs(whole.y - place[:, None] - exact[..., 1]))
     assert error.max() < 0.35, "also at the edge of the near sheet, where the field jumps by more than nine pixels"
     assert error.mean() < 0.03
     assert field.jumps
@@ -48,21 +47,24 @@ def test_every_step_gives_what_drawing_every_pixel_gives(step):
 
 def test_what_stands_still_is_left_out():
     triangles, vertices = sheet(-0.5, SIZE - 0.5, 0)
-    assert np.ptp(find_field(triangles, vertices, vertices[:, :2], SIZE, 150).shift()) == 0
+    still = find_field(triangles, vertices, vertices[:, :2], SIZE, 150)
+    assert not still.at((0, 0, SIZE, SIZE)).shift().any()
     moved = vertices.copy()
     middle = (np.abs(vertices[:, :2] - SIZE / 2) < 16).all(1)
     moved[middle, 0] += 5
     field = find_field(triangles, moved, vertices[:, :2], SIZE, 150)
     x0, y0, x1, y1 = field.window
     assert min(x0, y0, SIZE - x1, SIZE - y1) > 15
-    assert 4 < field.shift().max() <= 5.001
+    assert 4 < field.at(field.window).shift().max() <= 5.001
 
 
-def test_bands_and_columns_are_parts_of_the_field():
+def test_every_part_is_the_same_as_in_the_whole():
     triangles, drawn, source = two_sheets()
-    field = find_field(triangles, drawn, source, SIZE, 150)
-    whole = np.zeros((SIZE, SIZE), np.float32)
-    for band in field.bands():
-        whole[band.columns(0, 5).part] = band.x[:, :5]
-        whole[band.part][:, 5:] = band.x[:, 5:]
-    assert np.array_equal(whole[field.part], field.x)
+    field = find_field(triangles, drawn, source, SIZE, 250)
+    whole = field.at((0, 0, SIZE, SIZE))
+    bands = list(field.bands())
+    assert np.array_equal(np.concatenate([band.x for band in bands]), whole.x[bands[0].window[1] : bands[-1].window[3]])
+    for window in ((0, 0, 7, 5), (3, 70, 101, 90), (SIZE - 4, SIZE - 2, SIZE, SIZE)):
+        piece = field.at(window).columns(1, 3)
+        assert np.array_equal(piece.x, whole.x[piece.part])
+        assert np.array_equal(piece.y, whole.y[piece.part])

@@ -192,8 +192,8 @@ _DEFAULT: Final = Registry(
             (
                 ModelFile(
                     "detect/osa_nano.onnx",
-                    1_114_102,
-                    "0b0e821ffd2e4898c2d2f643423cd3364f7b3ba8e886119624e3c75fbde1b26f",
+                    794_056,
+                    "c7ec11eccaec2a48e1c50700bb986f310b1c684d87c80e45c9fffacc8dfa82db",
                 ),
             ),
             "MIT",
@@ -207,8 +207,8 @@ _DEFAULT: Final = Registry(
             (
                 ModelFile(
                     "parse/osa_micro.onnx",
-                    1_859_154,
-                    "6624cc15ed45657c5deb91f51fa66a47b6eaf45318e681419e62c1dc592945cd",
+                    1_471_656,
+                    "050f038148a41a9a06d7d53e48de5649e0db2a52009d92f82c700805a91d7f03",
                 ),
             ),
             "MIT",

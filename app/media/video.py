@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,8 +47,11 @@ class Orientation:
     def of(cls, frame: Any) -> Orientation | None:
         """Read the display matrix of a decoded frame, (p, q) -> (a p + c q, b p + d q); None if it has none.
 
-        PyAV then keeps the frame until Python's garbage collector runs, so that this is not for every frame of a clip.
+        PyAV keeps a frame whose side data were read until Python's garbage collector runs, which in a clip that is
+        played over and over is almost never. They are read from a tiny copy of the frame, which has them too.
         """
+        with contextlib.suppress(av.FFmpegError, ValueError, NotImplementedError):  # pixels that can't be converted
+            frame = VideoReformatter().reformat(frame, width=16, height=16, format="gray", threads=1)
         try:
             side = frame.side_data["DISPLAYMATRIX"]
         except (KeyError, ValueError):  # there is none; PyAV before 19 also fails on unknown kinds of side data

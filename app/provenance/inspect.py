@@ -175,10 +175,11 @@ def _stages(path: Path, search: Search) -> Iterator[None]:
         yield
     if length is None:
         return
+    weight = search.count / (PLACES * TAKEN)  # together as much as the key frames
     for place in range(PLACES):
         with open_clip(path, length * place / PLACES) as clip:
             for frame in islice(clip, 0, STEP * TAKEN, STEP):
-                search.add(frame.rgb)
+                search.add(frame.rgb, weight)
     yield
 
 

@@ -50,21 +50,26 @@ class Search:
         self._sums: dict[int, npt.NDArray[np.complex64]] = {}
         self._shape: tuple[int, ...] = ()
 
-    def add(self, frame: Pixels) -> None:
-        """Add a frame, (H, W, 3 or 4) uint8; frames of another size than the first one are left out."""
+    def add(self, frame: Pixels, weight: float = 1.0) -> None:
+        """Add a frame, (H, W, 3 or 4) uint8; frames of another size than the first one are left out.
+
+        Args:
+            frame: The frame.
+            weight: How much it counts beside the others.
+        """
         grey = luma(frame)
         self._shape = self._shape or grey.shape
         if grey.shape == self._shape:
-            self.add_luma(grey)
+            self.add_luma(grey, weight)
 
-    def add_luma(self, grey: Floats) -> None:
-        """Add a frame as luma, (H, W)."""
+    def add_luma(self, grey: Floats, weight: float = 1.0) -> None:
+        """Add a frame as luma, (H, W); see ``add``."""
         self.count += 1
         for count in LATTICES:
             cells = cell_means(grey, count)
             if cells is not None:
                 angles = differences(cells) * np.float32(2 * math.pi / TURN)
-                vectors = np.exp(np.complex64(1j) * angles)
+                vectors = np.exp(np.complex64(1j) * angles) * np.float32(weight)
                 self._sums[count] = self._sums[count] + vectors if count in self._sums else vectors
 
     def score(self) -> Score:
@@ -110,5 +115,5 @@ def _agreement(vectors: npt.NDArray[np.complex64]) -> npt.NDArray[Any]:
             for values in (along, spread)
         )
         at = slice(None, None, max(1, seen // 5)), slice(None, None, max(1, seen // 10))
-        found.append((sums[at] / np.sqrt(np.maximum(squares[at], 1.0))).ravel())
+        found.append((sums[at] / np.sqrt(np.maximum(squares[at], 0.1))).ravel())
     return np.concatenate(found) if found else np.zeros(0)

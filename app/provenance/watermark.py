@@ -29,7 +29,7 @@ from liveportrait.warp import scale_of
 
 Window = tuple[int, int, int, int]
 
-LOUDEST: Final = 10 ** (-44.3 / 10) * 255**2  # mean square of the change in the crop's window, in grey levels squared
+LOUDEST: Final = 10 ** (-44.5 / 10) * 255**2  # mean square of the change in the crop's window, in grey levels squared
 STRONGEST: Final = 3.0  # factor of the change that the key asks for; over 1, as compression takes part of it away
 SMOOTH: Final = 0.5  # factor in smooth areas of small crops
 QUIET, BUSY = 1.0, 5.0  # texture in grey levels between cells up to which an area is smooth, and from which it is not

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from fractions import Fraction
 from itertools import pairwise
@@ -68,6 +69,21 @@ def test_second_pass_gives_the_same(clip25: Path) -> None:
     with open_clip(clip25) as clip:
         first = [(f.time, f.rgb.sum()) for f in clip]
         assert [(f.time, f.rgb.sum()) for f in clip] == first
+
+
+def test_a_clip_that_is_read_again_and_again_keeps_no_frames(tmp_path: Path) -> None:
+    """PyAV keeps a frame whose side data were read until a garbage collection, which live sessions rarely reach."""
+    path = make_clip(tmp_path / "a.mp4", steady(3), rotation=90)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(4):
+            with open_clip(path) as clip:
+                assert sum(1 for _ in clip) == 3
+        kept = [one for one in gc.get_objects() if isinstance(one, av.VideoFrame)]
+        assert not [frame for frame in kept if frame.width > 16]
+    finally:
+        gc.enable()
 
 
 def test_start_and_end_cut_to_the_frame(clip25: Path, tmp_path: Path) -> None:

@@ -54,6 +54,13 @@ def test_embedded_models_are_whole(name: str):
     assert get_model(name).licence == "Apache-2.0"
 
 
+def test_shipped_networks_hold_no_paths_of_the_computer_that_made_them():
+    paths = sorted(bundled_folder().rglob("*.onnx"))
+    assert paths
+    told = (b"stack_trace", b"site-packages", b"/home/", b"/root/")
+    assert not [path.name for path in paths if any(word in path.read_bytes() for word in told)]
+
+
 def test_hash_list_and_registry_agree():
     listed = dict(
         reversed(line.split()) for line in (bundled_folder() / "face" / "SHA256SUMS").read_text().splitlines()

@@ -223,11 +223,15 @@ class _Life:
     channels: dict[str, Floats]
     rate: float
 
-    def track(self, duration: float) -> ExpressionTrack:
-        """The curves as a track."""
+    def track(self, duration: float, *, loop: bool = False) -> ExpressionTrack:
+        """The curves as a track; in a loop, the last value goes on to the first one."""
         some = next(iter(self.channels.values()))
         times = np.asarray((np.arange(len(some)) + 0.5) / self.rate, np.float64)
         kept = {name: np.clip(values, *limits(name)) for name, values in self.channels.items()}
+        if loop:
+            times = np.array([0.0, *times, duration])
+            ends = {name: (values[0] + values[-1]) / 2 for name, values in kept.items()}
+            kept = {name: np.array([ends[name], *values, ends[name]]) for name, values in kept.items()}
         return ExpressionTrack({name: Channel(times, values, "linear") for name, values in kept.items()}, duration)
 
 
@@ -257,7 +261,7 @@ def idle_track(duration: float, amount: float = 0.5, seed: int = 0, *, loop: boo
         "brow": np.clip(wander(random, count, rate, 0.05 * scale, 1.0), -0.2, 0.3),
         "smile": np.clip(wander(random, count, rate, 0.04 * scale, 2.0), -0.1, 0.2),
     }
-    return _Life(channels, 1 / step).track(duration)
+    return _Life(channels, 1 / step).track(duration, loop=loop)
 
 
 def speaking_track(

@@ -139,6 +139,7 @@ class ClipWriter:
         inputs: Input files of the same run, which the output must not replace.
         pipe: Stream the result there as a fragmented file instead of writing to disk; ``path`` only names the format.
         marking: How the result is marked as made by AI; fully by default.
+        loop: Number of frames of a clip that will be repeated, so that its end must meet its beginning; 0 for others.
 
     Attributes:
         notes: Sentences about adaptations: padding, re-encoded sound, transparency laid on a colour.
@@ -166,8 +167,10 @@ class ClipWriter:
         inputs: Iterable[str | Path] = (),
         pipe: Pipe | None = None,
         marking: Marking = FULL,
+        loop: int = 0,
     ) -> None:
         self._pipe = pipe
+        self._loop = loop
         self._marking = marking
         self.path = Path(path)
         self.size = size
@@ -258,6 +261,8 @@ class ClipWriter:
                     )
                 )  # fmt: skip
         encoder = encode.find_encoder(codec, (width, height), quality, hardware, alpha)
+        if self._loop:
+            encoder = encode.seamless(encoder, self._loop)
         self.encoder = encoder.name
         return encode.VideoSink(
             self._pipe or self._temporary, form, encoder, (width, height), self._rate, time_base, audio, self._marking

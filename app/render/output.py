@@ -40,6 +40,7 @@ class Target:
         alpha: Whether frames carry transparency.
         picture: True to write one image.
         panels: Widths of the panels left of the result in the comparison clip, whose height is that of the result.
+        loop: Number of frames of a result whose end runs into its beginning; 0 for others.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class Target:
     alpha: bool
     picture: bool
     panels: tuple[int, ...]
+    loop: int = 0
 
 
 class PictureWriter:
@@ -140,6 +142,7 @@ class Outputs:
             "overwrite": options.overwrite,
             "background": self._background,
             "inputs": inputs,
+            "loop": target.loop,
         }
         self._main: ClipWriter | PictureWriter
         self._comparison: ClipWriter | PictureWriter | None = None

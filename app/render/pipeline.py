@@ -236,6 +236,7 @@ class Run:
             give_back()
         self._stages = stages = Stages(inputs, self.track, self.mixes, self.timings, overlap=self._overlap)
         rate, time_base = inputs.clock
+        total = len(self.track) if self._follows_driving else inputs.expected(self.track.duration)
         target = Target(
             path=inputs.output,
             comparison=inputs.comparison,
@@ -245,10 +246,10 @@ class Run:
             alpha=inputs.alpha,
             picture=inputs.one_picture,
             panels=inputs.panels,
+            loop=(total or 0) if inputs.closed or inputs.unseen.alone else 0,
         )
         chosen, named = inputs.job.options.output, inputs.engine.name
         with Outputs(target, chosen, inputs.sound()[0], inputs.job.files(), named) as outputs:
-            total = len(self.track) if self._follows_driving else inputs.expected(self.track.duration)
             try:
                 with self.events.phase("render", total, "Rendering") as phase, closing(iter(stages)) as steps:
                     for step in steps:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from media_clips import SIZE, beep_onsets, make_clip, number, packet_times, picture, sound_of, steady
@@ -123,6 +124,27 @@ def test_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
             writer.finish()
         written.add((tmp_path / "out.mp4").read_bytes())
     assert len(written) == 1
+
+
+def test_a_loop_has_no_seam(tmp_path: Path) -> None:
+    """A texture that moves in a circle: the step from the last frame to the first is like the others."""
+    grain = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 256, (256, 256, 3), np.uint8), (0, 0), 1.5)
+    turns = 2 * np.pi * np.arange(25) / 25
+    frames = [cv2.warpAffine(grain, np.float32([[1, 0, np.cos(t)], [0, 1, np.sin(t)]]), (256, 256)) for t in turns]
+
+    def seam(name: str, loop: int) -> float:
+        """Excess of the step at the seam over the next largest one, in grey levels."""
+        with ClipWriter(tmp_path / name, (256, 256), Fraction(25), hardware="none", loop=loop) as writer:
+            for frame in frames:
+                writer.write(frame)
+            writer.finish()
+        with open_clip(tmp_path / name) as clip:
+            shown = [frame.rgb.astype(int) for frame in clip]
+        steps = [float(np.abs(after - before).mean()) for before, after in pairwise([*shown, shown[0]])]
+        return steps[-1] - max(steps[:-1])
+
+    plain, closed = seam("plain.mp4", 0), seam("closed.mp4", 25)
+    assert closed < 0.1 < plain, (closed, plain)
 
 
 def test_times_must_rise_and_sizes_must_fit(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def address_error(text: str, label: str | Option = "") -> UsageError:
     if str(label).endswith(("output", "record", "screenshot")):
         return UsageError(
             about(label, msg("{shown} is a URL, and URLs can't be written to.", shown)),
-            "Name a file on this machine.",
+            "Give a file on this computer.",
         )
     return UsageError(
         about(label, msg("{shown} is a URL, and URLs can't be read.", shown)),

@@ -84,8 +84,8 @@ def _program() -> Iterator[Finding]:
     own = Path(sysconfig.get_path("scripts"))
     if other := display.other_animate(own):
         yield Finding(
-            "Program", "command", "warning", msg("a shell starts {other} for animate, which is another program", other),
-            msg("Ours is {own}; portrait-animate starts it too.", own / 'animate'),
+            "Program", "command", "warning", msg("in a shell, animate starts another program: {other}", other),
+            msg("This program's own is {own}; portrait-animate starts it too.", own / 'animate'),
         )  # fmt: skip
 
 

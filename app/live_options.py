@@ -37,7 +37,7 @@ class LiveOptions:
     )
     voice_driver: bool = option(
         False,
-        title="Voice drives",
+        title="Drive by voice",
         group=CAMERA,
         flag="--voice",
         help="The microphone drives instead of a camera: what you say moves the lips, a fifth of a second later.",
@@ -71,7 +71,7 @@ class LiveOptions:
     mirror: bool = option(True, title="Mirror the camera", group=CAMERA, help="Swap left and right of a camera.")
     camera_turn: Turn = option(
         "0",
-        title="Turn the camera",
+        title="Rotate the camera",
         group=CAMERA,
         unit="deg",
         help="Rotate the frames of a camera that is mounted sideways or upside down, clockwise.",

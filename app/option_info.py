@@ -177,7 +177,7 @@ class OptionInfo:
         if self.name in READ or (self.name == "detector" and is_address(value)):
             return _read(value, label)
         if self.name in WRITTEN and value == STANDARD:
-            raise UsageError(about(label, msg("standard output can't be used here.")), "Name a file.")
+            raise UsageError(about(label, msg("standard output can't be used here.")), "Give a file name.")
         return local_name(value, label) if self.name in WRITTEN else value
 
 

@@ -12,7 +12,7 @@ from app.option_parsers import parse_share
 from liveportrait.options import option
 from models.messages import msg
 
-GROUP: Final = "Speech and life"
+GROUP: Final = "Speech and idle motion"
 LIVELY: Final = "0.5"
 """Default idle motion of a speaker, and of a portrait animated without a driver."""
 
@@ -42,7 +42,7 @@ class SpeechOptions:
     )
     idle: str = option(
         "",
-        title="Life",
+        title="Idle motion",
         group=GROUP,
         help=msg(
             "Amount of idle motion, from 0 to 1, of a face without a driving clip: it nods, blinks and looks around. "

@@ -151,7 +151,7 @@ class AnimationOptions:
     )
     scale_motion: float = option(
         0.0,
-        title="Follow distance",
+        title="Scale with distance",
         group="Motion",
         minimum=0.0,
         maximum=1.0,
@@ -161,7 +161,7 @@ class AnimationOptions:
     )
     turn_limit: bool = option(
         True,
-        title="Limit turns",
+        title="Limit head turns",
         group="Motion",
         help="Turn the head no further than the photo allows; a photo taken from the side allows less. Only the "
         "embedded engine needs this.",

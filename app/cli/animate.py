@@ -71,7 +71,7 @@ def _animate(values: Mapping[str, Any], stack: ExitStack) -> int:
         return int(ExitCode.OK)
     wanted = resolved.options.input
     if values["driving"] is None and wanted.liveliness is None and not wanted.voice:
-        raise UsageError("DRIVING is missing: nothing moves the face.", "Name a file, or add --voice or --idle.")
+        raise UsageError("DRIVING is missing: nothing moves the face.", "Give a file, or add --voice or --idle.")
     source, *drivers = read_standard_input(stack, *names)
     from app.render import Job
 

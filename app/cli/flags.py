@@ -196,7 +196,7 @@ def command(
         if name not in files or not isinstance(value, str):
             return value
         if value == STANDARD and name not in standard:
-            raise UsageError(f"{files[name]}: standard input and output can't be used here.", "Name a file.")
+            raise UsageError(f"{files[name]}: standard input and output can't be used here.", "Give a file name.")
         return local_name(value, files[name] if files[name].startswith("--") else "")
 
     def run(**values: Any) -> int:

@@ -138,7 +138,7 @@ def _path(job: Job) -> Path:
     wanted = job.options.output.output
     path = result_path(wanted, name_fields(job.source), "{source}", SUFFIX)
     if path == STDOUT:
-        raise UsageError("--output: standard output can't be used here.", "Name a file.")
+        raise UsageError("--output: standard output can't be used here.", "Give a file name.")
     make_folder(path, wanted)
     return path
 

@@ -83,6 +83,6 @@ def check_standard_output(options: RenderOptions) -> None:
     if options.output.output != STANDARD:
         return
     if options.program.json_lines:
-        raise UsageError("--json and -o - both need standard output.", "Name a file with -o.")
+        raise UsageError("--json and -o - both need standard output.", "Give a file name with -o.")
     if sys.stdout.isatty():
         raise UsageError("Standard output is a terminal: no file can go there.", "Add | COMMAND or > FILE.")

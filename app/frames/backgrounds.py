@@ -112,7 +112,7 @@ def _read(background: Background) -> Pixels:
     assert path is not None
     if path.is_file() and not is_image(path):
         raise UsageError(
-            msg("{option:background}: {path} is not an image.", path), "Name a photo, such as a PNG or JPEG file."
+            msg("{option:background}: {path} is not an image.", path), "Choose a photo, such as a PNG or JPEG file."
         )
     picture = read_image(path)
     return flatten(picture.rgb, picture.alpha)

@@ -105,7 +105,7 @@ class KeyCommands(QObject):
         self._chosen = frames.frame(time)
         self.studio.set_paused(True)
         posed = replace(session, keys=made).with_expression(Expression({}))
-        self.studio.apply(posed, tr("set a key"))
+        self.studio.apply(posed, tr("set a keyframe"))
         if seconds is not None:
             self.studio.seek(float(self._chosen))
         self.show_session()
@@ -115,12 +115,12 @@ class KeyCommands(QObject):
         frames = self.frames.moved(number, seconds)
         if frames != self.frames:
             self._chosen = frames.frame(min(max(Fraction(seconds), Fraction(0)), frames.length))
-        self._change(frames, tr("move a key"))
+        self._change(frames, tr("move a keyframe"))
 
     def remove(self, number: int | None) -> None:
         """Delete a key."""
         if number is not None:
-            self._change(self.frames.without(number), tr("delete a key"))
+            self._change(self.frames.without(number), tr("delete a keyframe"))
 
     def set_ease(self, ease: str) -> None:
         """Choose the transition from the selected key to the next one."""

@@ -23,7 +23,7 @@ class Key:
     Attributes:
         time: Seconds.
         expression: All sliders of the key; those that it doesn't name are neutral.
-        ease: Transition to the next key: "smooth", "linear" or "hold".
+        ease: Transition to the next keyframe: "smooth", "linear" or "hold".
     """
 
     time: Fraction

@@ -35,12 +35,12 @@ CHOICES: Final = {
     "all": mark("all"), "exp": mark("expression"), "pose": mark("pose"), "lip": mark("lips"), "eyes": mark("eyes"),
     "pose-friendly": mark("pose"), "expression-friendly": mark("expression"),
     "shortest": mark("the shorter one"), "source": mark("source"), "driving": mark("driver"),
-    "loop": mark("the longer one, repeat"), "pingpong": mark("forward and backward"),
+    "loop": mark("the longer one; the other repeats"), "pingpong": mark("forward and backward"),
     "none": mark("none"), "auto": mark("automatic"), "off": mark("off"),
     "contain": mark("whole, with borders"), "cover": mark("filled, edges cropped"), "stretch": mark("stretched"),
     "relative": mark("relative"), "absolute": mark("absolute"),
-    "keep": mark("as it is"), "blur": mark("out of focus"), "transparent": mark("transparent"),
-    "full": mark("in every way"), "metadata": mark("in metadata only"), "corner": mark("in the corner"),
+    "keep": mark("unchanged"), "blur": mark("blurred"), "transparent": mark("transparent"),
+    "full": mark("all marks"), "metadata": mark("metadata only"), "corner": mark("in the corner"),
 }  # fmt: skip
 ABBREVIATIONS: Final = ("h264", "hevc", "av1", "vp9", "gif", "png", "fp32", "fp16", "bf16", "int8")
 

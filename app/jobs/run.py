@@ -372,7 +372,7 @@ class Pool:
         elif kind == "ended":
             process.job = 0
             if what["short_of_memory"] and self._size > 1:
-                self._shrink("memory ran out")
+                self._shrink(msg("memory ran out"))
             self._reporter.ended(self._queue.reader.find(int(what["job"])), number)
         elif kind == "left":
             process.left = True
@@ -398,7 +398,7 @@ class Pool:
             if blame:
                 self._events.warn(msg("Worker {number} died{how} and is replaced.", number, how))
                 if code == -9 and self._size > 1 and memory_is_low():
-                    self._shrink("the system ended a worker")
+                    self._shrink(msg("the system ended a worker"))
             self._reporter.ended(found, 0)
             if not process.worked:
                 self._false_starts += 1
@@ -414,12 +414,14 @@ class Pool:
         waiting = self._queue.reader.counts(self._batch, self._reporter.lane)["queued"]
         self._false_starts = self._false_starts + 1 if waiting else 0
         if self._false_starts >= FALSE_STARTS:
-            what = "take no job though some wait" if process.left else f"end at once{_last(process.lines)}"
-            raise AppError(msg("The workers {what}.", what), "Run a single job with `animate` to see why.")
+            what = msg("The workers take none of the waiting jobs.")
+            if not process.left:
+                what = msg("The workers exit immediately{last_line}.", _last(process.lines))
+            raise AppError(what, "Run a single job with `animate` to see why.")
 
     def _shrink(self, why: str) -> None:
         self._size -= 1
-        self._events.warn(msg("Workers from now on: {size}, since {why}.", self._size, why))
+        self._events.warn(msg("Continuing with {size} workers because {why}.", self._size, why))
         extra = self._running.get(self._size + 1)
         if extra is not None:
             extra.stop()

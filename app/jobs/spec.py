@@ -421,7 +421,8 @@ class _Resolver:
             template, base = find_option("output").check(one.output), one.base
         if template == STANDARD:
             raise UsageError(
-                msg("{where}: the results of batches can't go to standard output.", where or "--output"), "Name a file."
+                msg("{where}: the results of batches can't go to standard output.", where or "--output"),
+                "Give a file name.",
             )
         own = {
             "source_folder": source.parent.name,

@@ -110,7 +110,7 @@ class Store:
             why = reason(error)[0] if isinstance(error, OSError) else _plain(error)
             raise MediaError(
                 msg("{path} can't be used as a queue: {why}.", self.path, why),
-                msg("Name another file with --queue, or in the variable PORTRAIT_ANIMATE_QUEUE."),
+                msg("Choose another file with --queue or the variable PORTRAIT_ANIMATE_QUEUE."),
             ) from error
 
     def _check_schema(self) -> None:
@@ -126,7 +126,7 @@ class Store:
         if found - ours or (version and found != ours) or (found and not version):
             self._db.close()
             raise MediaError(
-                msg("{path} is not a queue but another database.", self.path), msg("Name another file with --queue.")
+                msg("{path} is not a queue but another database.", self.path), msg("Choose another file with --queue.")
             )
 
     def _check_columns(self) -> None:
@@ -140,7 +140,7 @@ class Store:
             if not wanted <= columns:
                 self._db.close()
                 raise MediaError(
-                    msg("{path} is damaged: it lacks columns.", self.path), msg("Name another file with --queue.")
+                    msg("{path} is damaged: it lacks columns.", self.path), msg("Choose another file with --queue.")
                 )
 
     def _upgrade(self) -> None:
@@ -198,7 +198,7 @@ class Store:
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise MediaError(
                 msg("{path} can't be used as a queue: {error}.", self.path, _plain(error)),
-                msg("Name another file with --queue, or in the variable PORTRAIT_ANIMATE_QUEUE."),
+                msg("Choose another file with --queue or the variable PORTRAIT_ANIMATE_QUEUE."),
             ) from error
 
     # ---- hashes -----------------------------------------------------------------------------------------------------

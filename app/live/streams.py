@@ -51,7 +51,7 @@ class MjpegSink(Sink):
         self._server = MjpegServer(self.target.host, self.target.port)
         host = f"[{self.target.host}]" if ":" in self.target.host else self.target.host
         seen = msg("The result is shown at {address}.", f"http://{host}:{self._server.port}/")
-        everybody = msg("Everybody in the network can watch it there.") if self.target.is_open else ""
+        everybody = msg("Anyone on the network can watch it there.") if self.target.is_open else ""
         self.greeting = joined((seen, everybody))
 
     @property

@@ -29,7 +29,7 @@ _REASONS = {
     errno.EROFS: ("the disk is read-only", "Choose another folder."),
     errno.ENOENT: ("it does not exist", "Check the name."),
     errno.ENOTDIR: ("a part of its path is not a folder", "Check the name."),
-    errno.EISDIR: ("it is a folder", "Name a file."),
+    errno.EISDIR: ("it is a folder", "Give a file name."),
     errno.ENAMETOOLONG: ("its name is too long", "Choose a shorter name."),
     errno.EIO: ("the disk reports an error", "Check the disk."),
 }

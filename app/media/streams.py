@@ -70,7 +70,9 @@ def stream_name(codec: str) -> Path:
         UsageError: Numbered images are requested.
     """
     if codec == "png":
-        raise UsageError(msg("{option:codec}: numbered images can't go to standard output."), "Name a file with -o.")
+        raise UsageError(
+            msg("{option:codec}: numbered images can't go to standard output."), "Give a file name with -o."
+        )
     return Path("stdout").with_suffix(FORMATS.get(codec, ".mp4"))
 
 

@@ -45,7 +45,7 @@ def cells_across(side: float, width: int) -> int:
     """The lattice for a crop.
 
     Args:
-        side: Side of the crop in image pixels.
+        side: Side of the crop, in pixels of the image.
         width: Width of the image in pixels.
 
     Returns:

@@ -344,7 +344,8 @@ class Inputs:
         if self.output == STDOUT:
             if options.side_by_side:
                 raise UsageError(
-                    msg("{option:side_by_side} writes a second file, which can't go to standard output."), "Name both."
+                    msg("{option:side_by_side} writes a second file, which can't go to standard output."),
+                    "Use file names for both.",
                 )
             if not self.one_picture:
                 stream_name(options.codec)

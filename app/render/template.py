@@ -140,7 +140,7 @@ def template_path(driving: Path, options: RenderOptions, suffix: str = SUFFIX) -
     if path == STDOUT:
         raise UsageError(
             msg("{option:output}: motion templates can't go to standard output."),
-            msg("Name a file that ends in {suffix}.", suffix),
+            msg("Choose a file name that ends in {suffix}.", suffix),
         )
     if path.suffix.lower() != suffix:
         raise UsageError(

@@ -17,7 +17,7 @@ from app.sources.sample import Clock, DriverSource
 if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
 
-LIFE: Final = "Life"
+LIFE: Final = "Idle motion"
 
 
 class TrackFrames(FrameSource):

@@ -201,7 +201,7 @@ class CropDialog(Dialog):
         for name, title, low, high, unit, hint in (
             ("x", tr("Centre x"), -20000, 40000, " px", tr("Centre of the crop, from the left edge of the image")),
             ("y", tr("Centre y"), -20000, 40000, " px", tr("Centre of the crop, from the top edge of the image")),
-            ("size", tr("Side"), 16, 40000, " px", tr("Side of the crop in image pixels")),
+            ("size", tr("Side"), 16, 40000, " px", tr("Side of the crop, in pixels of the image")),
             ("angle", tr("Angle"), -180, 180, "°", tr("Rotation of the crop, clockwise")),
         ):  # fmt: skip
             spin = QDoubleSpinBox()
@@ -234,7 +234,7 @@ class CropDialog(Dialog):
         self.follow.clicked.connect(self._automatic)
         side.addWidget(self.follow)
         for text, hint, name in (
-            (tr("Show landmarks"), tr("The points that were found on the face."), "show_landmarks"),
+            (tr("Show landmarks"), tr("Landmarks found on the face."), "show_landmarks"),
             (tr("Show mask"), tr("The shaded part stays unchanged; at the soft border both are blended."),
              "show_mask"),
         ):  # fmt: skip

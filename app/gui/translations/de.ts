@@ -36,6 +36,10 @@
    <translation>Ein Stapel oder das Fenster rendert gerade.</translation>
   </message>
   <message>
+   <source>A clip can't be written as {ending}.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>A different model is already registered as {spec!r}.</source>
    <translation>Unter {spec!r} ist schon ein anderes Modell eingetragen.</translation>
   </message>
@@ -56,6 +60,18 @@
    <translation>Diesen Namen gibt es schon; der alte Inhalt wird ersetzt.</translation>
   </message>
   <message>
+   <source>A frame must be a JPEG, PNG or WebP image of 16 to {most} pixels.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>A frame must have 1 to {most} bytes.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>A job must be a JSON object.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>A pet, a doll or a drawing can be animated as a photo: save a frame of the clip as an image first.</source>
    <translation>Ein Haustier, eine Puppe oder eine Zeichnung kann als Foto bewegt werden: speichern Sie zuerst ein Bild des Clips als Datei.</translation>
   </message>
@@ -70,6 +86,10 @@
   <message>
    <source>A source photographed with an open mouth starts from closed lips.</source>
    <translation>Eine Quelle mit offenem Mund beginnt mit geschlossenen Lippen.</translation>
+  </message>
+  <message>
+   <source>A text message must be {"expression": {"sliders": {NAME: VALUE}}}.</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>A user name and password in it are used only for the connection and not saved.</source>
@@ -180,6 +200,10 @@
    <translation>Alle Bilder einer Folge müssen gleich groß sein.</translation>
   </message>
   <message>
+   <source>All live sessions are taken.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>Also write a clip that shows driving, source and result next to each other.</source>
    <translation>Schreibt auch ein Video, das Antrieb, Quelle und Ergebnis nebeneinander zeigt.</translation>
   </message>
@@ -222,6 +246,10 @@
   <message>
    <source>Another program may be using it; close that program.</source>
    <translation>Vielleicht benutzt sie ein anderes Programm: dieses bitte schließen.</translation>
+  </message>
+  <message>
+   <source>Anyone on the network can watch it there.</source>
+   <translation>Alle im Netzwerk können es dort sehen.</translation>
   </message>
   <message>
    <source>Appearance</source>
@@ -328,6 +356,10 @@
    <translation>Abbrechen</translation>
   </message>
   <message>
+   <source>Cancel it first.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>Capturing the neutral pose now.</source>
    <translation>Die Ruhehaltung wird jetzt genommen.</translation>
   </message>
@@ -424,6 +456,10 @@
    <translation>Eine Datei darin nennen.</translation>
   </message>
   <message>
+   <source>Choose a file name that ends in {suffix}.</source>
+   <translation>Wählen Sie einen Dateinamen, der auf {suffix} endet.</translation>
+  </message>
+  <message>
    <source>Choose a file with speech in it.</source>
    <translation>Eine Datei mit Sprache wählen.</translation>
   </message>
@@ -438,6 +474,10 @@
   <message>
    <source>Choose a name that does, or another codec.</source>
    <translation>Einen Namen wählen, zu dem er passt, oder einen anderen Codec.</translation>
+  </message>
+  <message>
+   <source>Choose a photo, such as a PNG or JPEG file.</source>
+   <translation>Wählen Sie ein Foto, etwa eine PNG- oder JPEG-Datei.</translation>
   </message>
   <message>
    <source>Choose a port from 1024 up.</source>
@@ -484,12 +524,24 @@
    <translation>Wählen Sie eine andere Kamera.</translation>
   </message>
   <message>
+   <source>Choose another file with --queue or the variable PORTRAIT_ANIMATE_QUEUE.</source>
+   <translation>Wählen Sie mit --queue oder der Variablen PORTRAIT_ANIMATE_QUEUE eine andere Datei.</translation>
+  </message>
+  <message>
+   <source>Choose another file with --queue.</source>
+   <translation>Wählen Sie mit --queue eine andere Datei.</translation>
+  </message>
+  <message>
    <source>Choose another name.</source>
    <translation>Einen anderen Namen wählen.</translation>
   </message>
   <message>
    <source>Choose another output name.</source>
    <translation>Einen anderen Namen für die Ausgabe wählen.</translation>
+  </message>
+  <message>
+   <source>Choose mp4, webm or gif.</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>Choose one that shows a large face from the front.</source>
@@ -504,7 +556,7 @@
    <translation>Erledigte entfernen</translation>
   </message>
   <message>
-   <source>Click a key to select it, drag to move it, double-click to set one. Delete removes the selected key.</source>
+   <source>Click a keyframe to select it, drag to move it, double-click to set one. Delete removes the selected one.</source>
    <translation>Ein Klick wählt ein Schlüsselbild, Ziehen verschiebt es, ein Doppelklick setzt eines. Entf löscht das gewählte.</translation>
   </message>
   <message>
@@ -608,6 +660,10 @@
    <translation>Fortsetzen</translation>
   </message>
   <message>
+   <source>Continuing with {size} workers because {why}.</source>
+   <translation>Es geht mit {size} Arbeitern weiter, weil {why}.</translation>
+  </message>
+  <message>
    <source>Copied</source>
    <translation>Kopiert</translation>
   </message>
@@ -672,7 +728,7 @@
    <translation>Löschen</translation>
   </message>
   <message>
-   <source>Delete the selected key</source>
+   <source>Delete the selected keyframe</source>
    <translation>Gewähltes Schlüsselbild löschen</translation>
   </message>
   <message>
@@ -734,6 +790,10 @@
   <message>
    <source>Draw the mouth wide; below 0 makes it narrow.</source>
    <translation>Zieht den Mund breit; unter 0 macht ihn schmal.</translation>
+  </message>
+  <message>
+   <source>Drive by voice</source>
+   <translation>Mit der Stimme antreiben</translation>
   </message>
   <message>
    <source>Driver</source>
@@ -854,10 +914,6 @@
   <message>
    <source>Engines</source>
    <translation>Engines</translation>
-  </message>
-  <message>
-   <source>Everybody in the network can watch it there.</source>
-   <translation>Alle im Netzwerk können es dort sehen.</translation>
   </message>
   <message>
    <source>Export expression</source>
@@ -1028,10 +1084,6 @@
    <translation>Ein Video treibt an; es läuft in einer Schleife.</translation>
   </message>
   <message>
-   <source>Follow distance</source>
-   <translation>Abstand folgen</translation>
-  </message>
-  <message>
    <source>Follow the face</source>
    <translation>Dem Gesicht folgen</translation>
   </message>
@@ -1094,6 +1146,18 @@
   <message>
    <source>Full screen</source>
    <translation>Vollbild</translation>
+  </message>
+  <message>
+   <source>Give a file name with -o.</source>
+   <translation>Geben Sie mit -o einen Dateinamen an.</translation>
+  </message>
+  <message>
+   <source>Give a file name.</source>
+   <translation>Geben Sie einen Dateinamen an.</translation>
+  </message>
+  <message>
+   <source>Give a file on this computer.</source>
+   <translation>Geben Sie eine Datei auf diesem Rechner an.</translation>
   </message>
   <message>
    <source>Give a longer duration.</source>
@@ -1170,6 +1234,10 @@
   <message>
    <source>I accept the licence</source>
    <translation>Ich nehme die Lizenz an</translation>
+  </message>
+  <message>
+   <source>Idle motion</source>
+   <translation>Ruhebewegung</translation>
   </message>
   <message>
    <source>If the window doesn't start, use opencv-python-headless instead.</source>
@@ -1324,7 +1392,7 @@
    <translation>Schlüsselbilder</translation>
   </message>
   <message>
-   <source>Keys: {count}</source>
+   <source>Keyframes: {count}</source>
    <translation>Schlüsselbilder: {count}</translation>
   </message>
   <message>
@@ -1334,6 +1402,10 @@
   <message>
    <source>Label the image visibly as made by AI: {setting:corner} puts the letters AI into the lower right corner.</source>
    <translation>Das Bild sichtbar als KI-gemacht kennzeichnen: {setting:corner} setzt die Buchstaben AI in die untere rechte Ecke.</translation>
+  </message>
+  <message>
+   <source>Landmarks found on the face.</source>
+   <translation>Die auf dem Gesicht gefundenen Punkte.</translation>
   </message>
   <message>
    <source>Language</source>
@@ -1412,8 +1484,8 @@
    <translation>Länge dieses Teils des treibenden Videos, statt seines Endes.</translation>
   </message>
   <message>
-   <source>Length of the clip; it ends at the last key at the earliest.</source>
-   <translation>Länge des Clips; er endet frühestens mit dem letzten Schlüsselbild.</translation>
+   <source>Length of the clip; it never ends before the last keyframe.</source>
+   <translation>Länge des Clips; er endet nie vor dem letzten Schlüsselbild.</translation>
   </message>
   <message>
    <source>Length of the result if source and driving file are both clips: {setting:shortest} ends with the shorter one, {setting:source} with the source, {setting:driving} with the driving file, and {setting:loop} with the longer one while the other repeats. Frames are paired by time. With a photo, {setting:loop} blends the end into the beginning, for clips that repeat, and {setting:pingpong} plays the motion forward and then backward.</source>
@@ -1436,16 +1508,12 @@
    <translation>Lizenz: {licence}</translation>
   </message>
   <message>
-   <source>Life</source>
-   <translation>Lebendigkeit</translation>
-  </message>
-  <message>
    <source>Light</source>
    <translation>Hell</translation>
   </message>
   <message>
-   <source>Limit turns</source>
-   <translation>Drehung begrenzen</translation>
+   <source>Limit head turns</source>
+   <translation>Kopfdrehung begrenzen</translation>
   </message>
   <message>
    <source>Linear</source>
@@ -1668,36 +1736,8 @@
    <translation>Name</translation>
   </message>
   <message>
-   <source>Name a file on this machine.</source>
-   <translation>Nennen Sie eine Datei auf diesem Rechner.</translation>
-  </message>
-  <message>
-   <source>Name a file that ends in {suffix}.</source>
-   <translation>Nennen Sie eine Datei, die auf {suffix} endet.</translation>
-  </message>
-  <message>
-   <source>Name a file with -o.</source>
-   <translation>Nennen Sie mit -o eine Datei.</translation>
-  </message>
-  <message>
-   <source>Name a file.</source>
-   <translation>Nennen Sie eine Datei.</translation>
-  </message>
-  <message>
-   <source>Name a photo, such as a PNG or JPEG file.</source>
-   <translation>Nennen Sie ein Foto, etwa eine PNG- oder JPEG-Datei.</translation>
-  </message>
-  <message>
-   <source>Name another file with --queue, or in the variable PORTRAIT_ANIMATE_QUEUE.</source>
-   <translation>Eine andere Datei mit --queue oder in der Variablen PORTRAIT_ANIMATE_QUEUE nennen.</translation>
-  </message>
-  <message>
-   <source>Name another file with --queue.</source>
-   <translation>Nennen Sie mit --queue eine andere Datei.</translation>
-  </message>
-  <message>
-   <source>Name both.</source>
-   <translation>Nennen Sie beide.</translation>
+   <source>Name driving, an expression, or the option idle or voice.</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>Network camera</source>
@@ -1790,6 +1830,10 @@
   <message>
    <source>Nod</source>
    <translation>Nicken</translation>
+  </message>
+  <message>
+   <source>Nothing moves the portrait.</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>Nothing to render yet.</source>
@@ -1904,10 +1948,6 @@
    <translation>Andere lesen ihn als unbekannten Unterzeichner; {option:signing_cert} und {option:signing_key} nennen Ihr eigenes Zertifikat.</translation>
   </message>
   <message>
-   <source>Ours is {own}; portrait-animate starts it too.</source>
-   <translation>Unseres ist {own}; portrait-animate startet es auch.</translation>
-  </message>
-  <message>
    <source>Output</source>
    <translation>Ausgabe</translation>
   </message>
@@ -2016,8 +2056,8 @@
    <translation>Kopfhaltung</translation>
   </message>
   <message>
-   <source>Poses at times: the portrait moves from one to the next.</source>
-   <translation>Posen zu Zeitpunkten: Das Porträt bewegt sich von einer zur nächsten.</translation>
+   <source>Pose the portrait with the sliders; idle motion makes it breathe and blink.</source>
+   <translation>Das Porträt mit den Reglern bewegen; mit Ruhebewegung atmet und blinzelt es.</translation>
   </message>
   <message>
    <source>Position in the clip</source>
@@ -2180,6 +2220,10 @@
    <translation>Alle beendeten Aufträge von der Liste nehmen; die Dateien bleiben</translation>
   </message>
   <message>
+   <source>Remove files and results that are not needed.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>Remove from the list</source>
    <translation>Von der Liste nehmen</translation>
   </message>
@@ -2304,6 +2348,10 @@
    <translation>Rechtes Auge, Oberlid</translation>
   </message>
   <message>
+   <source>Rotate the camera</source>
+   <translation>Kamera drehen</translation>
+  </message>
+  <message>
    <source>Rotate the crop so that the face is upright in it.</source>
    <translation>Dreht den Ausschnitt, bis das Gesicht aufrecht steht.</translation>
   </message>
@@ -2400,6 +2448,10 @@
    <translation>Verkleinern oder beschneiden Sie es zuerst.</translation>
   </message>
   <message>
+   <source>Scale with distance</source>
+   <translation>Mit dem Abstand skalieren</translation>
+  </message>
+  <message>
    <source>See animate jobs list.</source>
    <translation>Siehe animate jobs list.</translation>
   </message>
@@ -2408,12 +2460,20 @@
    <translation>Das Live-Ergebnis an diese Adresse senden</translation>
   </message>
   <message>
+   <source>Set a keyframe with the current pose at this time, and reset the sliders.</source>
+   <translation>Setzt an dieser Stelle ein Schlüsselbild mit der jetzigen Pose und stellt die Regler zurück.</translation>
+  </message>
+  <message>
    <source>Set a smaller size in the camera.</source>
    <translation>An der Kamera eine kleinere Größe wählen.</translation>
   </message>
   <message>
-   <source>Set key</source>
+   <source>Set keyframe</source>
    <translation>Schlüsselbild setzen</translation>
+  </message>
+  <message>
+   <source>Set poses at points in time; the portrait moves from one to the next.</source>
+   <translation>Posen zu bestimmten Zeitpunkten setzen; das Porträt bewegt sich von einer zur nächsten.</translation>
   </message>
   <message>
    <source>Sets of option values: choose, save, import, export.</source>
@@ -2488,7 +2548,7 @@
    <translation>Seite des animierten Ausschnitts im Verhältnis zum Gesicht.</translation>
   </message>
   <message>
-   <source>Side of the crop in image pixels</source>
+   <source>Side of the crop, in pixels of the image</source>
    <translation>Seite des Ausschnitts in Pixeln des Bildes</translation>
   </message>
   <message>
@@ -2633,7 +2693,7 @@
   </message>
   <message>
    <source>Statistics</source>
-   <translation>Messwerte</translation>
+   <translation>Statistik</translation>
   </message>
   <message>
    <source>Steady source eyes</source>
@@ -2828,6 +2888,10 @@
    <translation>Das Gesicht, das animiert wird</translation>
   </message>
   <message>
+   <source>The file is larger than {most} MB.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>The fill colour has no effect on the bare crop ({option:paste_back=off}).</source>
    <translation>Die Füllfarbe hat beim bloßen Ausschnitt ({option:paste_back=off}) keine Wirkung.</translation>
   </message>
@@ -2842,6 +2906,14 @@
   <message>
    <source>The image of camera {name} is black: open its shutter, or close other programs that use it.</source>
    <translation>Die Kamera {name} zeigt Schwarz: die Blende öffnen, oder das Programm schließen, das sie hält.</translation>
+  </message>
+  <message>
+   <source>The job has not ended.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>The job is {state}, not done.</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>The jobs remain in the queue; resume them there.</source>
@@ -2880,6 +2952,18 @@
    <translation>Die offiziellen Regeln für Tiere kennen keine Bereiche; {option:region} hat mit {option:official} keine Wirkung.</translation>
   </message>
   <message>
+   <source>The option {name} can't be set by a request.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>The option {name} doesn't name a file.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>The option {name} takes {{"file": ID}} of an upload.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>The output rate is {rate} frames per second.</source>
    <translation>Die Ausgabe hat {rate} Bilder je Sekunde.</translation>
   </message>
@@ -2896,12 +2980,12 @@
    <translation>{folder} ist ein längerer Pfad, als das System erlaubt.</translation>
   </message>
   <message>
-   <source>The points that were found on the face.</source>
-   <translation>Die Punkte, die auf dem Gesicht gefunden wurden.</translation>
-  </message>
-  <message>
    <source>The portrait breathes, blinks and looks around by itself.</source>
    <translation>Das Porträt atmet, blinzelt und schaut von selbst umher.</translation>
+  </message>
+  <message>
+   <source>The portrait did not get ready.</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>The presence threshold must lie between 0 and 1, not {min_presence}.</source>
@@ -2952,6 +3036,14 @@
    <translation>Das Ergebnis ist unter {address} zu sehen.</translation>
   </message>
   <message>
+   <source>The result was removed.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>The server's storage is full.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>The shaded part stays unchanged; at the soft border both are blended.</source>
    <translation>Was im Schatten liegt, bleibt wie es ist; am weichen Rand wird beides gemischt.</translation>
   </message>
@@ -2966,10 +3058,6 @@
   <message>
    <source>The sliders on the right pose the portrait.</source>
    <translation>Die Regler rechts bewegen das Porträt.</translation>
-  </message>
-  <message>
-   <source>The sliders pose the portrait; with life it breathes and blinks.</source>
-   <translation>Die Regler bewegen das Porträt; mit Lebendigkeit atmet und blinzelt es.</translation>
   </message>
   <message>
    <source>The sound of this file, sound or video, moves the lips and becomes the sound of the result; the driving file moves the rest.</source>
@@ -2998,6 +3086,10 @@
   <message>
    <source>The upper half of the face in {name} seems to be covered; only head and mouth are animated.</source>
    <translation>Die obere Hälfte des Gesichts in {name} ist anscheinend verdeckt; nur Kopf und Mund werden animiert.</translation>
+  </message>
+  <message>
+   <source>The value of {name} can't name a file of the server.</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>The virtual camera can't be opened: {text}.</source>
@@ -3040,8 +3132,12 @@
    <translation>Der Arbeiter ist {crashes} Mal an diesem Auftrag gestorben{reason}.</translation>
   </message>
   <message>
-   <source>The workers {what}.</source>
-   <translation>Die Arbeiter: {what}.</translation>
+   <source>The workers exit immediately{last_line}.</source>
+   <translation>Die Arbeiter enden sofort{last_line}.</translation>
+  </message>
+  <message>
+   <source>The workers take none of the waiting jobs.</source>
+   <translation>Die Arbeiter nehmen keinen der wartenden Aufträge an.</translation>
   </message>
   <message>
    <source>The {name} engine can't run here: {reason}</source>
@@ -3104,6 +3200,14 @@
    <translation>Es gibt keine Voreinstellung namens {name}; bekannt sind {names}.</translation>
   </message>
   <message>
+   <source>There is no such file.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>There is no such job.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>There is no virtual camera on this computer ({text}).</source>
    <translation>Auf diesem Rechner gibt es keine virtuelle Kamera ({text}).</translation>
   </message>
@@ -3136,6 +3240,10 @@
    <translation>Das FFmpeg dieser Installation kann keine Adressen mit {scheme} lesen.</translation>
   </message>
   <message>
+   <source>This program's own is {own}; portrait-animate starts it too.</source>
+   <translation>Das Programm selbst ist {own}; portrait-animate startet es auch.</translation>
+  </message>
+  <message>
    <source>Threads</source>
    <translation>Threads</translation>
   </message>
@@ -3160,6 +3268,10 @@
    <translation>Zum Anfang</translation>
   </message>
   <message>
+   <source>Too many jobs are waiting.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>Top of the face</source>
    <translation>Oberer Rand des Gesichts</translation>
   </message>
@@ -3168,12 +3280,16 @@
    <translation>Tracker</translation>
   </message>
   <message>
-   <source>Transition to the next key</source>
+   <source>Transition to the next keyframe</source>
    <translation>Übergang zum nächsten Schlüsselbild</translation>
   </message>
   <message>
    <source>Try again</source>
    <translation>Noch einmal versuchen</translation>
+  </message>
+  <message>
+   <source>Try again later.</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>Trying again every {retry:g} s.</source>
@@ -3186,10 +3302,6 @@
   <message>
    <source>Turn</source>
    <translation>Drehen</translation>
-  </message>
-  <message>
-   <source>Turn the camera</source>
-   <translation>Kamera drehen</translation>
   </message>
   <message>
    <source>Turn the head no further than the photo allows; a photo taken from the side allows less. Only the embedded engine needs this.</source>
@@ -3232,6 +3344,10 @@
    <translation>Das Programm aktualisieren.</translation>
   </message>
   <message>
+   <source>Upload it with POST /v1/files.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>Upper edge of the mouth's opening</source>
    <translation>Oberer Rand der Mundöffnung</translation>
   </message>
@@ -3270,6 +3386,10 @@
   <message>
    <source>Use auto, {names}, gif or png.</source>
    <translation>auto, {names}, gif oder png nehmen.</translation>
+  </message>
+  <message>
+   <source>Use file names for both.</source>
+   <translation>Geben Sie für beide Dateinamen an.</translation>
   </message>
   <message>
    <source>Use files that were downloaded separately.</source>
@@ -3328,10 +3448,6 @@
    <translation>Stimme</translation>
   </message>
   <message>
-   <source>Voice drives</source>
-   <translation>Stimme treibt an</translation>
-  </message>
-  <message>
    <source>Voice or template</source>
    <translation>Stimme oder Vorlage</translation>
   </message>
@@ -3354,6 +3470,10 @@
   <message>
    <source>Wait for them, cancel it (animate jobs cancel), or choose another name.</source>
    <translation>Warten Sie darauf, brechen Sie ihn ab (animate jobs cancel), oder wählen Sie einen anderen Namen.</translation>
+  </message>
+  <message>
+   <source>Waiting for frames of the client.</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>Waiting for its turn…</source>
@@ -3386,10 +3506,6 @@
   <message>
    <source>What relative motion does with the photo's own mouth: {setting:relative} adds the driver's mouth motion to it, {setting:absolute} replaces it with the driver's mouth. {setting:auto} replaces it if the photo's mouth is open, as in a smile with teeth, so that two smiles don't add up; with the LivePortrait networks it always adds, as in the official release.</source>
    <translation>Was relative Bewegung mit dem Mund des Fotos macht: {setting:relative} fügt ihm die Mundbewegung des Antriebs hinzu, {setting:absolute} ersetzt ihn durch den Mund des Antriebs. {setting:auto} ersetzt ihn, wenn der Mund auf dem Foto offen ist, etwa bei einem Lächeln mit Zähnen, damit sich zwei Lächeln nicht addieren; mit den LivePortrait-Netzen fügt es immer hinzu, wie die offizielle Fassung.</translation>
-  </message>
-  <message>
-   <source>What the portrait shows now becomes a key at this time, and the sliders go back to rest.</source>
-   <translation>Was das Porträt jetzt zeigt, wird zum Schlüsselbild an dieser Stelle, und die Regler gehen in die Ruhestellung zurück.</translation>
   </message>
   <message>
    <source>What to do</source>
@@ -3458,10 +3574,6 @@
   <message>
    <source>Worker {number} died{how} and is replaced.</source>
    <translation>Arbeiter {number} ist abgestürzt{how}; ein anderer tritt an seine Stelle.</translation>
-  </message>
-  <message>
-   <source>Workers from now on: {size}, since {why}.</source>
-   <translation>Arbeiter von hier an: {size}, weil: {why}.</translation>
   </message>
   <message>
    <source>Write %05d, or up to %0{digits}d.</source>
@@ -3540,10 +3652,6 @@
    <translation>eine Zahl</translation>
   </message>
   <message>
-   <source>a shell starts {other} for animate, which is another program</source>
-   <translation>eine Shell startet für animate {other}, ein anderes Programm</translation>
-  </message>
-  <message>
    <source>a stream has an address such as {examples}.</source>
    <translation>ein Stream hat eine Adresse wie {examples}.</translation>
   </message>
@@ -3568,6 +3676,10 @@
    <translation>alles</translation>
   </message>
   <message>
+   <source>all marks</source>
+   <translation>alle Kennzeichen</translation>
+  </message>
+  <message>
    <source>all present</source>
    <translation>alle vorhanden</translation>
   </message>
@@ -3588,16 +3700,16 @@
    <translation>keinem seiner {count} Bilder</translation>
   </message>
   <message>
-   <source>as it is</source>
-   <translation>wie er ist</translation>
-  </message>
-  <message>
    <source>asked {asked}, reported {reported}, measured {measured}</source>
    <translation>verlangt {asked}, gemeldet {reported}, gemessen {measured}</translation>
   </message>
   <message>
    <source>automatic</source>
    <translation>automatisch</translation>
+  </message>
+  <message>
+   <source>blurred</source>
+   <translation>unscharf</translation>
   </message>
   <message>
    <source>calm</source>
@@ -3648,7 +3760,7 @@
    <translation>Kopie</translation>
   </message>
   <message>
-   <source>delete a key</source>
+   <source>delete a keyframe</source>
    <translation>Schlüsselbild löschen</translation>
   </message>
   <message>
@@ -3678,6 +3790,10 @@
   <message>
    <source>expression</source>
    <translation>Ausdruck</translation>
+  </message>
+  <message>
+   <source>expression: {error}</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>eyes</source>
@@ -3748,12 +3864,8 @@
    <translation>ruht</translation>
   </message>
   <message>
-   <source>in every way</source>
-   <translation>auf alle Arten</translation>
-  </message>
-  <message>
-   <source>in metadata only</source>
-   <translation>nur in Metadaten</translation>
+   <source>in a shell, animate starts another program: {other}</source>
+   <translation>in einer Shell startet animate ein anderes Programm: {other}</translation>
   </message>
   <message>
    <source>in the corner</source>
@@ -3846,6 +3958,10 @@
   <message>
    <source>it is slow without a graphics card, so it is used only on request.</source>
    <translation>sie ist ohne Grafikkarte langsam und muss eigens gewählt werden.</translation>
+  </message>
+  <message>
+   <source>it must be an object.</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>it names a result file that can't be one</source>
@@ -3960,6 +4076,10 @@
    <translation>sein {name} ist von falscher Art: eine Zahl, nicht {value}.</translation>
   </message>
   <message>
+   <source>key must be a text of at most {longest} characters.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>keyframes</source>
    <translation>Schlüsselbilder</translation>
   </message>
@@ -3992,6 +4112,14 @@
    <translation>lebhaft</translation>
   </message>
   <message>
+   <source>memory ran out</source>
+   <translation>der Speicher ausgegangen ist</translation>
+  </message>
+  <message>
+   <source>metadata only</source>
+   <translation>nur Metadaten</translation>
+  </message>
+  <message>
    <source>mjpeg://127.0.0.1:8090 shows the result to browsers and OBS on this computer; srt, rtmp, udp and rtp addresses send it to a receiver; ndi, spout and syphon names show it to programs that support them.</source>
    <translation>mjpeg://127.0.0.1:8090 zeigt das Ergebnis Browsern und OBS auf diesem Computer; Adressen mit srt, rtmp, udp und rtp senden es an einen Empfänger; Namen mit ndi, spout und syphon zeigen es Programmen, die diese kennen.</translation>
   </message>
@@ -4004,7 +4132,7 @@
    <translation>Bewegungsvorlage</translation>
   </message>
   <message>
-   <source>move a key</source>
+   <source>move a keyframe</source>
    <translation>Schlüsselbild verschieben</translation>
   </message>
   <message>
@@ -4068,12 +4196,12 @@
    <translation>zusätzlicher Gesichtsfinder und 106 Punkte</translation>
   </message>
   <message>
-   <source>or paste one, or choose a file ({keys})</source>
-   <translation>oder einfügen, oder eine Datei wählen ({keys})</translation>
+   <source>options must be an object of names and values, preset a name.</source>
+   <translation type="unfinished" />
   </message>
   <message>
-   <source>out of focus</source>
-   <translation>unscharf</translation>
+   <source>or paste one, or choose a file ({keys})</source>
+   <translation>oder einfügen, oder eine Datei wählen ({keys})</translation>
   </message>
   <message>
    <source>paused</source>
@@ -4152,7 +4280,7 @@
    <translation>Selbsttest bestanden; {facts}</translation>
   </message>
   <message>
-   <source>set a key</source>
+   <source>set a keyframe</source>
    <translation>Schlüsselbild setzen</translation>
   </message>
   <message>
@@ -4174,6 +4302,14 @@
   <message>
    <source>source</source>
    <translation>Quelle</translation>
+  </message>
+  <message>
+   <source>source must be an image or a clip.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>source must be an image; create a job for a clip.</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>speech template</source>
@@ -4248,8 +4384,8 @@
    <translation>die Griffe falten das Gesicht auf sich selbst; ordnen Sie sie mehr wie in einem Gesicht an</translation>
   </message>
   <message>
-   <source>the longer one, repeat</source>
-   <translation>das längere, mit Wiederholung</translation>
+   <source>the longer one; the other repeats</source>
+   <translation>das längere; das andere wiederholt sich</translation>
   </message>
   <message>
    <source>the module {module} is not part of this installation.</source>
@@ -4304,6 +4440,10 @@
    <translation>die Quelle ist ein Tier</translation>
   </message>
   <message>
+   <source>the system ended a worker</source>
+   <translation>das System einen Arbeiter beendet hat</translation>
+  </message>
+  <message>
    <source>the {protocol} address has no valid host and port.</source>
    <translation>die {protocol}-Adresse hat keinen gültigen Rechner und Port.</translation>
   </message>
@@ -4334,6 +4474,10 @@
   <message>
    <source>transparent</source>
    <translation>durchsichtig</translation>
+  </message>
+  <message>
+   <source>unchanged</source>
+   <translation>unverändert</translation>
   </message>
   <message>
    <source>unknown entries in the expression: {names}.</source>
@@ -4564,6 +4708,10 @@
    <translation>{names} kann nicht verwendet werden: weder Bild noch Clip, Ton oder Vorlage.</translation>
   </message>
   <message>
+   <source>{name} can't be read: {error}.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>{name} can't be read: {reason}.</source>
    <translation>{name} lässt sich nicht lesen: {reason}.</translation>
   </message>
@@ -4650,6 +4798,10 @@
   <message>
    <source>{name} is this program's own virtual camera.</source>
    <translation>{name} ist die virtuelle Kamera, die dieses Programm selbst speist.</translation>
+  </message>
+  <message>
+   <source>{name} lasts longer than {seconds:g} seconds.</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>{name} must be within 0 to {max_opening:g}, not {opening}.</source>
@@ -5506,6 +5658,14 @@
   <message>
    <source>{what} failed: {name}: {error}.</source>
    <translation>{what} ist gescheitert: {name}: {error}.</translation>
+  </message>
+  <message>
+   <source>{what} must be {{"file": ID}} of an upload or {{"path": NAME}}.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>{what}: there is no such file.</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>{where}: a table of names and values is expected.</source>

@@ -46,7 +46,7 @@ GROUPS: Final = (
     ("Expression", True),
     ("Pose", True),
     ("Motion", False),
-    ("Speech and life", False),
+    ("Speech and idle motion", False),
     ("Drivers", False),
     ("Stitching and retargeting", False),
     ("Crop", False),

@@ -31,7 +31,12 @@ from app.gui.widgets.tracker import TrackerPage
 from app.speech_options import LIVELY
 
 KINDS: Final[tuple[tuple[DriverKind, str, str, str], ...]] = (
-    ("sliders", "sliders", mark("Sliders"), mark("The sliders pose the portrait; with life it breathes and blinks.")),
+    (
+        "sliders",
+        "sliders",
+        mark("Sliders"),
+        mark("Pose the portrait with the sliders; idle motion makes it breathe and blink."),
+    ),
     ("file", "film", mark("Clip"), mark("Follow a video, played in a loop.")),
     ("camera", "camera", mark("Camera"), mark("Follow a camera in real time.")),
     ("still", "image", mark("Image"), mark("Copy the expression in an image.")),
@@ -182,7 +187,7 @@ class DriverPanel(QWidget):
         self.tracker.mirror_changed.connect(self.mirror_changed)
         box.addWidget(self._stack)
         self.life = SliderRow(
-            tr("Life"), tr("The portrait breathes, blinks and looks around by itself."), 0.0, 1.0, 0.05, 0.0
+            tr("Idle motion"), tr("The portrait breathes, blinks and looks around by itself."), 0.0, 1.0, 0.05, 0.0
         )
         self.life.changed.connect(self._life_moved)
         box.addWidget(self.life)
@@ -220,7 +225,7 @@ class DriverPanel(QWidget):
         hint = QLabel(tr("The sliders on the right pose the portrait."))
         hint.setObjectName("muted")
         hint.setWordWrap(True)
-        self.keys = Switch(tr("Keyframes"), tr("Poses at times: the portrait moves from one to the next."))
+        self.keys = Switch(tr("Keyframes"), tr("Set poses at points in time; the portrait moves from one to the next."))
         self.keys.clicked.connect(self.keyed)
         box.addWidget(hint)
         box.addWidget(self.keys)

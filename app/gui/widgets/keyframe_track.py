@@ -50,7 +50,10 @@ class KeyframeTrack(QWidget):
         self.setMouseTracking(True)
         self.setAccessibleName(tr("Keyframes"))
         self.setToolTip(
-            tr("Click a key to select it, drag to move it, double-click to set one. Delete removes the selected key.")
+            tr(
+                "Click a keyframe to select it, drag to move it, double-click to set one. Delete removes the "
+                "selected one."
+            )
         )
         self._frames = Keyframes()
         self._chosen: int | None = None
@@ -60,7 +63,7 @@ class KeyframeTrack(QWidget):
     def show_keys(self, frames: Keyframes, chosen: int | None) -> None:
         """Show keys, one of them selected."""
         self._frames, self._chosen = frames, chosen
-        self.setAccessibleDescription(tr("Keys: {count}", count=len(frames.keys)))
+        self.setAccessibleDescription(tr("Keyframes: {count}", count=len(frames.keys)))
         self.update()
 
     def x_of(self, seconds: float | Fraction) -> float:
@@ -169,19 +172,19 @@ class KeyBar(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.set = QPushButton(tr("Set key"))
-        self.set.setAccessibleName(tr("Set key"))
+        self.set = QPushButton(tr("Set keyframe"))
+        self.set.setAccessibleName(tr("Set keyframe"))
         self.set.setObjectName("chip")
         self.set.setProperty("icon_name", "add")
-        hint = tr("What the portrait shows now becomes a key at this time, and the sliders go back to rest.")
+        hint = tr("Set a keyframe with the current pose at this time, and reset the sliders.")
         self.set.setToolTip(hint)
         self.set.setAccessibleDescription(hint)
         self.set.clicked.connect(self.set_requested)
-        self.remove = tool_button("remove", tr("Delete the selected key"), 16)
+        self.remove = tool_button("remove", tr("Delete the selected keyframe"), 16)
         self.remove.clicked.connect(self.removed)
         self.ease = ComboBox()
-        self.ease.setAccessibleName(tr("Transition to the next key"))
-        self.ease.setToolTip(tr("Transition to the next key"))
+        self.ease.setAccessibleName(tr("Transition to the next keyframe"))
+        self.ease.setToolTip(tr("Transition to the next keyframe"))
         self.ease.setMinimumWidth(88)
         for name, title in EASE_TITLES.items():
             self.ease.addItem(tr(title), name)
@@ -195,7 +198,7 @@ class KeyBar(QWidget):
         self.length.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.length.setKeyboardTracking(False)
         self.length.setAccessibleName(tr("Length"))
-        self.length.setToolTip(tr("Length of the clip; it ends at the last key at the earliest."))
+        self.length.setToolTip(tr("Length of the clip; it never ends before the last keyframe."))
         self._shown = 0.0
         FieldKeys(self.length, lambda: self.length.setValue(self._shown))
         self.length.valueChanged.connect(self.length_chosen)

@@ -344,6 +344,6 @@ def test_workers_that_end_without_a_job_are_not_started_for_ever(
     pool = Pool(queue, "night", reporter(queue, "night", []))
     from app.events import CancelToken
 
-    with pytest.raises(AppError, match="The workers end at once"):
+    with pytest.raises(AppError, match="The workers exit immediately"):
         pool.run(1, CancelToken(), fail_fast=False, cache=None)
     assert IdleProcess.started == 3

@@ -155,7 +155,7 @@ def test_open_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "MjpegServer", Server)
     sink = MjpegSink(StreamTarget.parse("mjpeg://0.0.0.0"))
     sink.open()
-    assert "Everybody in the network can watch it" in sink.greeting
+    assert "Anyone on the network can watch it" in sink.greeting
     assert sink.skipped == 3
     sink.close()
     sink.open()

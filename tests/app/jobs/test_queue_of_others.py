@@ -328,7 +328,7 @@ class IdleProcess:
 
     def __init__(self, settings: Settings, inbox: Any) -> None:
         type(self).started += 1
-        self.settings, self.job, self.worked, self.left, self.told, self.ended = settings, 0, False, False, [], 0
+        self.settings, self.job, self.worked, self.left, self.lines, self.ended = settings, 0, False, False, [], 0
 
     def stop(self) -> None: ...
 

@@ -198,7 +198,7 @@ def main() -> None:
             recall, wrong, cost = measure(find, pictures)
             head = f"{recall:.1%}, " if len(pictures[0][1]) else ""
             cells.append(f"{head}{wrong:.2f} wrong, {cost:.1f} ms")
-        print(f"| {name} | {len(pictures)} | " + " | ".join(cells) + " |", flush=True)
+        print(f"| {name} | {len(pictures)} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ FOLDER = ROOT / "app" / "gui" / "translations"
 LANGUAGES = ("de",)
 FIELD = re.compile(r"\{[^{}]*\}")
 PACKAGES = ("app", "liveportrait", "models")
+ENGLISH_ONLY = ("cli", "server")  # subpackages of app whose texts the window never shows
 
 
 def marked_texts(path: Path) -> Iterator[str]:
@@ -88,7 +89,7 @@ def all_texts() -> list[str]:
     found = dict.fromkeys(declared_texts())
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
-            if not path.is_relative_to(ROOT / "app" / "cli"):  # which is English only
+            if not any(path.is_relative_to(ROOT / "app" / name) for name in ENGLISH_ONLY):
                 found.update(dict.fromkeys(marked_texts(path)))
     return sorted(found)
 

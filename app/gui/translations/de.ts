@@ -36,10 +36,6 @@
    <translation>Ein Stapel oder das Fenster rendert gerade.</translation>
   </message>
   <message>
-   <source>A clip can't be written as {ending}.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
    <source>A different model is already registered as {spec!r}.</source>
    <translation>Unter {spec!r} ist schon ein anderes Modell eingetragen.</translation>
   </message>
@@ -60,18 +56,6 @@
    <translation>Diesen Namen gibt es schon; der alte Inhalt wird ersetzt.</translation>
   </message>
   <message>
-   <source>A frame must be a JPEG, PNG or WebP image of 16 to {most} pixels.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
-   <source>A frame must have 1 to {most} bytes.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
-   <source>A job must be a JSON object.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
    <source>A pet, a doll or a drawing can be animated as a photo: save a frame of the clip as an image first.</source>
    <translation>Ein Haustier, eine Puppe oder eine Zeichnung kann als Foto bewegt werden: speichern Sie zuerst ein Bild des Clips als Datei.</translation>
   </message>
@@ -86,10 +70,6 @@
   <message>
    <source>A source photographed with an open mouth starts from closed lips.</source>
    <translation>Eine Quelle mit offenem Mund beginnt mit geschlossenen Lippen.</translation>
-  </message>
-  <message>
-   <source>A text message must be {"expression": {"sliders": {NAME: VALUE}}}.</source>
-   <translation type="unfinished" />
   </message>
   <message>
    <source>A user name and password in it are used only for the connection and not saved.</source>
@@ -198,10 +178,6 @@
   <message>
    <source>All images of a sequence must have the same size.</source>
    <translation>Alle Bilder einer Folge müssen gleich groß sein.</translation>
-  </message>
-  <message>
-   <source>All live sessions are taken.</source>
-   <translation type="unfinished" />
   </message>
   <message>
    <source>Also write a clip that shows driving, source and result next to each other.</source>
@@ -354,10 +330,6 @@
   <message>
    <source>Cancel</source>
    <translation>Abbrechen</translation>
-  </message>
-  <message>
-   <source>Cancel it first.</source>
-   <translation type="unfinished" />
   </message>
   <message>
    <source>Capturing the neutral pose now.</source>
@@ -538,10 +510,6 @@
   <message>
    <source>Choose another output name.</source>
    <translation>Einen anderen Namen für die Ausgabe wählen.</translation>
-  </message>
-  <message>
-   <source>Choose mp4, webm or gif.</source>
-   <translation type="unfinished" />
   </message>
   <message>
    <source>Choose one that shows a large face from the front.</source>
@@ -1736,10 +1704,6 @@
    <translation>Name</translation>
   </message>
   <message>
-   <source>Name driving, an expression, or the option idle or voice.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
    <source>Network camera</source>
    <translation>Netzwerkkamera</translation>
   </message>
@@ -1830,10 +1794,6 @@
   <message>
    <source>Nod</source>
    <translation>Nicken</translation>
-  </message>
-  <message>
-   <source>Nothing moves the portrait.</source>
-   <translation type="unfinished" />
   </message>
   <message>
    <source>Nothing to render yet.</source>
@@ -2218,10 +2178,6 @@
   <message>
    <source>Remove all finished jobs from the list; their files are kept</source>
    <translation>Alle beendeten Aufträge von der Liste nehmen; die Dateien bleiben</translation>
-  </message>
-  <message>
-   <source>Remove files and results that are not needed.</source>
-   <translation type="unfinished" />
   </message>
   <message>
    <source>Remove from the list</source>
@@ -2888,10 +2844,6 @@
    <translation>Das Gesicht, das animiert wird</translation>
   </message>
   <message>
-   <source>The file is larger than {most} MB.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
    <source>The fill colour has no effect on the bare crop ({option:paste_back=off}).</source>
    <translation>Die Füllfarbe hat beim bloßen Ausschnitt ({option:paste_back=off}) keine Wirkung.</translation>
   </message>
@@ -2906,14 +2858,6 @@
   <message>
    <source>The image of camera {name} is black: open its shutter, or close other programs that use it.</source>
    <translation>Die Kamera {name} zeigt Schwarz: die Blende öffnen, oder das Programm schließen, das sie hält.</translation>
-  </message>
-  <message>
-   <source>The job has not ended.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
-   <source>The job is {state}, not done.</source>
-   <translation type="unfinished" />
   </message>
   <message>
    <source>The jobs remain in the queue; resume them there.</source>
@@ -2952,18 +2896,6 @@
    <translation>Die offiziellen Regeln für Tiere kennen keine Bereiche; {option:region} hat mit {option:official} keine Wirkung.</translation>
   </message>
   <message>
-   <source>The option {name} can't be set by a request.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
-   <source>The option {name} doesn't name a file.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
-   <source>The option {name} takes {{"file": ID}} of an upload.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
    <source>The output rate is {rate} frames per second.</source>
    <translation>Die Ausgabe hat {rate} Bilder je Sekunde.</translation>
   </message>
@@ -2982,10 +2914,6 @@
   <message>
    <source>The portrait breathes, blinks and looks around by itself.</source>
    <translation>Das Porträt atmet, blinzelt und schaut von selbst umher.</translation>
-  </message>
-  <message>
-   <source>The portrait did not get ready.</source>
-   <translation type="unfinished" />
   </message>
   <message>
    <source>The presence threshold must lie between 0 and 1, not {min_presence}.</source>
@@ -3036,14 +2964,6 @@
    <translation>Das Ergebnis ist unter {address} zu sehen.</translation>
   </message>
   <message>
-   <source>The result was removed.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
-   <source>The server's storage is full.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
    <source>The shaded part stays unchanged; at the soft border both are blended.</source>
    <translation>Was im Schatten liegt, bleibt wie es ist; am weichen Rand wird beides gemischt.</translation>
   </message>
@@ -3086,10 +3006,6 @@
   <message>
    <source>The upper half of the face in {name} seems to be covered; only head and mouth are animated.</source>
    <translation>Die obere Hälfte des Gesichts in {name} ist anscheinend verdeckt; nur Kopf und Mund werden animiert.</translation>
-  </message>
-  <message>
-   <source>The value of {name} can't name a file of the server.</source>
-   <translation type="unfinished" />
   </message>
   <message>
    <source>The virtual camera can't be opened: {text}.</source>
@@ -3200,14 +3116,6 @@
    <translation>Es gibt keine Voreinstellung namens {name}; bekannt sind {names}.</translation>
   </message>
   <message>
-   <source>There is no such file.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
-   <source>There is no such job.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
    <source>There is no virtual camera on this computer ({text}).</source>
    <translation>Auf diesem Rechner gibt es keine virtuelle Kamera ({text}).</translation>
   </message>
@@ -3268,10 +3176,6 @@
    <translation>Zum Anfang</translation>
   </message>
   <message>
-   <source>Too many jobs are waiting.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
    <source>Top of the face</source>
    <translation>Oberer Rand des Gesichts</translation>
   </message>
@@ -3286,10 +3190,6 @@
   <message>
    <source>Try again</source>
    <translation>Noch einmal versuchen</translation>
-  </message>
-  <message>
-   <source>Try again later.</source>
-   <translation type="unfinished" />
   </message>
   <message>
    <source>Trying again every {retry:g} s.</source>
@@ -3342,10 +3242,6 @@
   <message>
    <source>Update the program.</source>
    <translation>Das Programm aktualisieren.</translation>
-  </message>
-  <message>
-   <source>Upload it with POST /v1/files.</source>
-   <translation type="unfinished" />
   </message>
   <message>
    <source>Upper edge of the mouth's opening</source>
@@ -3470,10 +3366,6 @@
   <message>
    <source>Wait for them, cancel it (animate jobs cancel), or choose another name.</source>
    <translation>Warten Sie darauf, brechen Sie ihn ab (animate jobs cancel), oder wählen Sie einen anderen Namen.</translation>
-  </message>
-  <message>
-   <source>Waiting for frames of the client.</source>
-   <translation type="unfinished" />
   </message>
   <message>
    <source>Waiting for its turn…</source>
@@ -3792,10 +3684,6 @@
    <translation>Ausdruck</translation>
   </message>
   <message>
-   <source>expression: {error}</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
    <source>eyes</source>
    <translation>Augen</translation>
   </message>
@@ -3960,10 +3848,6 @@
    <translation>sie ist ohne Grafikkarte langsam und muss eigens gewählt werden.</translation>
   </message>
   <message>
-   <source>it must be an object.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
    <source>it names a result file that can't be one</source>
    <translation>er nennt eine Datei seines Ergebnisses, die keine sein kann</translation>
   </message>
@@ -4074,10 +3958,6 @@
   <message>
    <source>its {name} must be a number, not {value}.</source>
    <translation>sein {name} ist von falscher Art: eine Zahl, nicht {value}.</translation>
-  </message>
-  <message>
-   <source>key must be a text of at most {longest} characters.</source>
-   <translation type="unfinished" />
   </message>
   <message>
    <source>keyframes</source>
@@ -4196,10 +4076,6 @@
    <translation>zusätzlicher Gesichtsfinder und 106 Punkte</translation>
   </message>
   <message>
-   <source>options must be an object of names and values, preset a name.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
    <source>or paste one, or choose a file ({keys})</source>
    <translation>oder einfügen, oder eine Datei wählen ({keys})</translation>
   </message>
@@ -4302,14 +4178,6 @@
   <message>
    <source>source</source>
    <translation>Quelle</translation>
-  </message>
-  <message>
-   <source>source must be an image or a clip.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
-   <source>source must be an image; create a job for a clip.</source>
-   <translation type="unfinished" />
   </message>
   <message>
    <source>speech template</source>
@@ -4708,10 +4576,6 @@
    <translation>{names} kann nicht verwendet werden: weder Bild noch Clip, Ton oder Vorlage.</translation>
   </message>
   <message>
-   <source>{name} can't be read: {error}.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
    <source>{name} can't be read: {reason}.</source>
    <translation>{name} lässt sich nicht lesen: {reason}.</translation>
   </message>
@@ -4798,10 +4662,6 @@
   <message>
    <source>{name} is this program's own virtual camera.</source>
    <translation>{name} ist die virtuelle Kamera, die dieses Programm selbst speist.</translation>
-  </message>
-  <message>
-   <source>{name} lasts longer than {seconds:g} seconds.</source>
-   <translation type="unfinished" />
   </message>
   <message>
    <source>{name} must be within 0 to {max_opening:g}, not {opening}.</source>
@@ -5658,14 +5518,6 @@
   <message>
    <source>{what} failed: {name}: {error}.</source>
    <translation>{what} ist gescheitert: {name}: {error}.</translation>
-  </message>
-  <message>
-   <source>{what} must be {{"file": ID}} of an upload or {{"path": NAME}}.</source>
-   <translation type="unfinished" />
-  </message>
-  <message>
-   <source>{what}: there is no such file.</source>
-   <translation type="unfinished" />
   </message>
   <message>
    <source>{where}: a table of names and values is expected.</source>

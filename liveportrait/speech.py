@@ -33,13 +33,11 @@ WIDTH: Final[dict[str, float]] = {
     "aa": 0.3, "E": 0.5, "I": 0.3, "O": -0.4, "U": -1.3,
 }  # fmt: skip
 """Target width, in the same units; below 0 the lips are rounded."""
-LOUD: Final = 0.4
-"""Increase of the lip ratio with loudness."""
-USUAL, SPREAD = 0.15, 0.16
-"""Mean and standard deviation of a speaker's lip ratio (Expression.lip_ratio)."""
+USUAL, SPREAD = 0.15, 0.21
+"""Lip ratio (Expression.lip_ratio) of a target of 0, and its increase per unit: varies as much as a real speaker's."""
 WIDEST: Final = 0.42
-QUIET: Final = 0.6
-"""Share of the lip ratio that remains in barely audible speech."""
+QUIET: Final = 0.8
+"""Share of the lip ratio that remains in barely audible speech; real speakers hardly open less for it."""
 CLOSURE: Final = 0.25
 """Least probability of p, b or m in the middle of a closure."""
 TOUCH: Final = 0.3
@@ -48,12 +46,16 @@ TOUCHING: Final = 0.03
 """Lip ratio on f and v: the lower lip at the teeth."""
 ROUNDED: Final = 1.0
 """Slider "pout" per unit of narrowing: more than a real mouth narrows, for the lips of a photo hardly come forward."""
-ROUND_GAP: Final = 0.06
-"""Lip ratio that stays open on a rounded vowel."""
+VOWEL_GAP: Final = (0.05, 0.4, 0.2)
+"""Lip ratio that stays open in a vowel; probability of vowels from which it starts, and further until it is reached."""
+ALSO_W: Final = 0.75
+"""Weight of u among these vowels: it stands for w as well, in which the lips nearly meet."""
 SMILE_OFF: Final = (0.3, 0.6)
 """Sliders "smile" and "wide" that a full smile of the source loses while it talks: about two thirds of the smile."""
 PAUSE: Final = 0.2
 """Seconds of silence after which the mouth rests."""
+READY: Final = (0.12, 0.16)
+"""Seconds before and after speech in which the lips are apart already, and still: speakers breathe and listen."""
 
 
 @dataclass(frozen=True)
@@ -102,29 +104,31 @@ def speech_curves(visemes: Visemes, gain: float = 1.0) -> SpeechCurves:
     spoken = 1 - share[:, 0]
     stress = smooth(np.clip(1 + visemes.loudness.astype(np.float64) / 1.5, 0, 1), 2.5) * smooth(spoken, 2)
     asked = smooth(share, 1.5)
-    level = smooth(np.clip(1 + visemes.loudness.astype(np.float64) / 1.5, -1, 1.3), 2.0)
-    opening = smooth(asked @ np.array([OPENING[name] for name in VISEMES]) + LOUD * (level - 0.5), 1.0)
-    width = smooth(asked @ np.array([WIDTH[name] for name in VISEMES]), 2.0)
+    opening = smooth(asked @ np.array([OPENING[name] for name in VISEMES]), 1.0)
+    width = smooth(asked @ np.array([WIDTH[name] for name in VISEMES]), 2.5)
     ratio = np.clip(USUAL + SPREAD * opening, 0, WIDEST) * (QUIET + (1 - QUIET) * np.clip(1.3 * stress, 0, 1))
-    ratio = np.clip(gain * ratio, 0, WIDEST)
-    ratio = np.maximum(ratio, ROUND_GAP * min(gain, 1.0) * asked[:, [index["O"], index["U"]]].sum(1))
-    talking = smooth(_pauses(spoken), 3)
-    ratio *= np.clip(1.2 * talking, 0, 1)
+    talking = smooth(_pauses(spoken), 4)
+    ratio = np.clip(gain * ratio, 0, WIDEST) * np.clip(1.2 * talking, 0, 1)
     touch = _held(share[:, index["FF"]], TOUCH, (0.06, 0.05, 0.07))
     ratio = ratio + touch * (np.minimum(ratio, TOUCHING) - ratio)
-    ratio *= 1 - _held(share[:, index["PP"]], CLOSURE, (0.07, 0.05, 0.08))
+    ratio *= 1 - _held(share[:, index["PP"]], CLOSURE, (0.05, 0.04, 0.06))
+    gap, start, further = VOWEL_GAP
+    vowels = smooth(share[:, index["aa"] : index["U"]].sum(1) + ALSO_W * share[:, index["U"]], 0.7)
+    ratio = np.maximum(ratio, gap * min(gain, 1.0) * np.clip((vowels - start) / further, 0, 1))
     return SpeechCurves(ratio, width * talking, touch, np.clip(stress, 0, 1), talking)
 
 
 def _pauses(spoken: Floats) -> Floats:
-    """(T,) 1 during speech, 0 in silences of PAUSE seconds or more."""
+    """(T,) 1 during speech and READY around it, 0 in longer silences of PAUSE seconds or more."""
     out = (spoken > 0.5).astype(np.float64)
     edges = np.flatnonzero(np.diff(np.concatenate([[1.0], out, [1.0]])))
     for start, end in zip(edges[::2], edges[1::2], strict=True):
         at_end = start == 0 or end == len(out)
         if not at_end and (end - start) / FRAMES_PER_SECOND < PAUSE:
             out[start:end] = 1
-    return out
+    early, late = (round(seconds * FRAMES_PER_SECOND) for seconds in READY)
+    around = np.concatenate([np.zeros(late), out, np.zeros(early)])
+    return np.lib.stride_tricks.sliding_window_view(around, early + late + 1).max(1)
 
 
 def _held(share: Floats, least: float, course: tuple[float, float, float]) -> Floats:

@@ -187,6 +187,21 @@ _DEFAULT: Final = Registry(
             "Shipped with the app.",
         ),
         ModelSpec(
+            "speech/timbre",
+            "lip shapes from the timbre of sound",
+            (
+                ModelFile(
+                    "speech/timbre.onnx",
+                    62_762,
+                    "cc0226e76e0c60359f3940ac51d8f39b41cd1399cc6116d37bae4fc5b4047832",
+                ),
+            ),
+            "MIT and BSD-2-Clause",
+            True,
+            "trained here by tools/train_timbre.py from PocketSphinx's acoustic model; assets/models/speech/timbre.md",
+            "Shipped with the app.",
+        ),
+        ModelSpec(
             "detect/osa_nano",
             "face detection, faces at any angle from a fortieth of the image",
             (

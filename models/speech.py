@@ -1,7 +1,9 @@
-"""Speech at run time: sound to visemes, the shapes of the lips, by a small network of our own.
+"""Speech at run time: sound to visemes, the shapes of the lips, by two small networks of our own.
 
-Sound is read in blocks of any length, so that an hour needs no more memory than a second. See
-``assets/models/speech/viseme.md`` for the network and ``tools/train_speech.py`` for its training.
+Sound is read in blocks of any length, so that an hour needs no more memory than a second. One network was trained on
+synthetic speech in many languages and hears through noise; the other one knows the timbre of many real speakers of
+English. Their opinions are averaged. See ``assets/models/speech/`` for both, ``tools/train_speech.py`` and
+``tools/train_timbre.py`` for their training.
 """
 
 from __future__ import annotations
@@ -44,6 +46,16 @@ _HEARD = -4.0  # lowest assumed level of speech from a microphone
 _SPREAD = 4.0  # natural logarithms of power per unit of input
 _LEAST, _MOST = -4.0, 3.0
 _BINS = np.linspace(np.log(_FLOOR), 12.0, 1025)  # of the histogram of levels
+CEPSTRA: Final = 13
+"""Coefficients of the shape of a spectrum."""
+_AUDIBLE = -8.0  # level above which a spectrum counts for the timbre, relative to the loud parts
+_TIMBRE = np.array([-13, 19, 8, 18, -4, 1, -1, -5, 0, -1, 1, 0, 0], np.float32)  # mean of 957 synthetic recordings
+_ASSUMED, _KEPT = 50, 1000  # spectra that _TIMBRE counts for, and that a microphone's timbre remembers
+_REACH = 10  # spectra before and after the one that the second network classifies: 3 for slopes, 7 for smoothing
+_SMOOTH = np.exp(-0.5 * (np.arange(-7, 8, dtype=np.float32) / 3) ** 2)  # opinions are averaged over some 70 ms
+_SMOOTH *= 3 / _SMOOTH.sum()  # and count three times: the spectra of a moment are partly independent
+TRUST: Final = 0.45
+"""Share of the second network in the result: more is better in clean sound, less in noise."""
 _FADE = 0.5 ** (1 / (8 * RATE / FRAME))  # decay of a microphone's level: half in 8 seconds
 
 
@@ -87,7 +99,24 @@ def _mel_weights() -> Values:
     return np.asarray(np.clip(np.minimum(rising, falling), 0, None), np.float32)
 
 
+def _cepstral_weights() -> Values:
+    """(BANDS, CEPSTRA) logarithmic mel spectrum to cosine transform of 25 bands, 130 to 6800 Hz, as PocketSphinx has.
+
+    Source: ``fe_interface.c`` of PocketSphinx 5, with ``feat.params`` of its English model; each of its bands averages
+    ours around its middle.
+    """
+    low, high, first, last = (2595 * np.log10(1 + limit / 700) for limit in (_LOW, _HIGH, 130, 6800))
+    ours, theirs = np.linspace(low, high, BANDS + 2)[1:-1], np.linspace(first, last, 27)[1:-1]
+    near = np.clip(1 - np.abs(ours[:, None] - theirs) / ((last - first) / 26), 0, None)
+    order = np.arange(CEPSTRA)
+    cosine = np.cos(np.pi * order * (np.arange(25)[:, None] + 0.5) / 25) * np.sqrt(np.where(order == 0, 1, 2) / 25)
+    lifter = 1 + 11 * np.sin(np.pi * order / 22)
+    return np.asarray(near / near.sum(0) @ (cosine * lifter), np.float32)
+
+
 _MEL = _mel_weights()
+CEPSTRAL: Final = _cepstral_weights()
+"""(BANDS, CEPSTRA) from a logarithmic mel spectrum to its shape."""
 _HANN = np.hanning(_WINDOW).astype(np.float32)
 
 
@@ -129,34 +158,55 @@ class Spectra:
         return self.feed(np.zeros((len(self._rest), max(need, 0)), np.float32))[:missing]
 
 
-class LevelMeter:
-    """Level of the loud parts of a sound, from a histogram: constant memory for any length."""
+@dataclass(frozen=True)
+class Reference:
+    """What a recording's spectra are compared with.
+
+    Attributes:
+        level: Level of the loud parts: mean natural logarithm of power.
+        timbre: (CEPSTRA,) mean shape of the audible spectra, relative to the level.
+    """
+
+    level: float
+    timbre: Values
+
+
+class ReferenceMeter:
+    """Reference of a sound, from histograms: constant memory for any length."""
 
     def __init__(self) -> None:
         self._counts = np.zeros(len(_BINS) - 1, np.int64)
+        self._sums = np.zeros((len(_BINS) - 1, CEPSTRA))
 
     def add(self, spectra: Values) -> None:
         """Count frames (n, 2 * BANDS) of logarithmic power; each spectrum counts separately."""
-        levels = np.clip(spectra.reshape(-1, BANDS).mean(1), _BINS[0], _BINS[-1] - 1e-6)
-        self._counts += np.histogram(levels, _BINS)[0]
+        rows = spectra.reshape(-1, BANDS)
+        levels = np.clip(rows.mean(1), _BINS[0], _BINS[-1] - 1e-6)
+        places = np.clip(np.searchsorted(_BINS, levels, "right") - 1, 0, len(self._counts) - 1)
+        self._counts += np.bincount(places, minlength=len(self._counts))
+        np.add.at(self._sums, places, rows @ CEPSTRAL)
 
     @property
-    def level(self) -> float:
-        """Level below which LEVEL_QUANTILE of the spectra lie."""
+    def reference(self) -> Reference:
+        """Level below which LEVEL_QUANTILE of the spectra lie, and the mean of those above _AUDIBLE."""
         total = self._counts.sum()
         if not total:
-            return _FAINT
+            return Reference(_FAINT, _TIMBRE)
         place = int(np.searchsorted(np.cumsum(self._counts), LEVEL_QUANTILE * total))
-        return max(float(_BINS[min(place, len(self._counts) - 1) + 1]), _FAINT)
+        level = max(float(_BINS[min(place, len(self._counts) - 1) + 1]), _FAINT)
+        heard = _BINS[1:] > level + _AUDIBLE
+        count = int(self._counts[heard].sum())
+        total_shape = self._sums[heard].sum(0) - count * level * CEPSTRAL.sum(0)
+        return Reference(level, np.asarray((total_shape + _ASSUMED * _TIMBRE) / (count + _ASSUMED), np.float32))
 
 
-def level_of(blocks: Iterable[Sound]) -> float:
-    """Level of the loud parts of a whole sound (blocks as in ``Spectra.feed``), for :class:`SpeechReader`."""
-    spectra, meter = Spectra(), LevelMeter()
+def reference_of(blocks: Iterable[Sound]) -> Reference:
+    """Reference of a whole sound (blocks as in ``Spectra.feed``), for :class:`SpeechReader`."""
+    spectra, meter = Spectra(), ReferenceMeter()
     for block in blocks:
         meter.add(spectra.feed(block))
     meter.add(spectra.finish())
-    return meter.level
+    return meter.reference
 
 
 def normalised(spectra: Values, level: float | Values) -> Values:
@@ -169,15 +219,16 @@ class SpeechReader:
     """Reads visemes from sound that comes in blocks.
 
     Args:
-        level: Level of the loud parts of the sound (:func:`level_of`); None uses the loudest so far, as needed for a
+        reference: That of the sound (:func:`reference_of`); None uses the loudest and the mean so far, as needed for a
             microphone.
     """
 
-    def __init__(self, level: float | None = None) -> None:
-        self._level = level
+    def __init__(self, reference: Reference | None = None) -> None:
+        self._reference = reference
         self._spectra = Spectra()
         self._loudest = _HEARD
-        self._inputs: Values | None = None
+        self._timbre, self._heard = _TIMBRE, _ASSUMED
+        self._inputs: Values | None = None  # (n, 2 * BANDS + 2 * CEPSTRA)
         self._loudness: Values = np.zeros(0, np.float32)
 
     def feed(self, samples: Sound) -> Visemes:
@@ -202,19 +253,34 @@ class SpeechReader:
         heights = self._heights(levels)
         self._loudness = np.concatenate([self._loudness, (levels - heights) / _SPREAD])
         inputs = normalised(spectra, heights)
+        inputs = np.concatenate([inputs, self._shapes(inputs, levels - heights)], 1)
         if self._inputs is None:
             self._inputs = np.repeat(inputs[:1], BACK, 0)
         return self._tell(inputs)
 
     def _heights(self, levels: Values) -> Values:
         """(n,) reference level of each frame."""
-        if self._level is not None:
-            return np.full(len(levels), self._level, np.float32)
+        if self._reference is not None:
+            return np.full(len(levels), self._reference.level, np.float32)
         heights = np.empty(len(levels), np.float32)
         for i, level in enumerate(levels):
             self._loudest = max(float(level), _HEARD + (self._loudest - _HEARD) * _FADE)
             heights[i] = self._loudest
         return heights
+
+    def _shapes(self, inputs: Values, levels: Values) -> Values:
+        """(n, 2 * CEPSTRA) shapes of the spectra relative to the timbre of the recording."""
+        rows = np.float32(_SPREAD) * inputs.reshape(-1, BANDS)
+        shapes = np.asarray(rows @ CEPSTRAL, np.float32).reshape(len(inputs), 2, CEPSTRA)
+        if self._reference is not None:
+            return np.asarray(shapes - self._reference.timbre, np.float32).reshape(len(inputs), -1)
+        out = np.empty_like(shapes)
+        for i, level in enumerate(levels):
+            if level > _AUDIBLE:
+                self._heard = min(self._heard + 2, _KEPT)
+                self._timbre = self._timbre + (shapes[i].mean(0) - self._timbre) * np.float32(2 / self._heard)
+            out[i] = shapes[i] - self._timbre
+        return np.asarray(out, np.float32).reshape(len(inputs), -1)
 
     def _tell(self, inputs: Values) -> Visemes:
         """Visemes of the frames whose context is complete with these inputs."""
@@ -225,20 +291,46 @@ class SpeechReader:
             self._inputs = known
             return Visemes.joined([])
         seen = np.arange(count)[:, None] + BACK + np.array(CONTEXT)
-        share = _network().share(known[seen].reshape(count, -1))
+        share = (1 - TRUST) * _VISEMES.share(known[:, : 2 * BANDS][seen].reshape(count, -1))
+        share += TRUST * _of_shapes(known[:, 2 * BANDS :].reshape(-1, CEPSTRA), count)
         self._inputs = known[count:]
         loudness, self._loudness = self._loudness[:count], self._loudness[count:]
         return Visemes(share, loudness.astype(np.float32))
 
 
-def read_speech(blocks: Iterable[Sound], level: float | None = None) -> Iterator[Visemes]:
+def slopes(shapes: Values) -> Values:
+    """(n - 6, 3 * CEPSTRA) shapes with their first and second differences, as PocketSphinx takes them.
+
+    Args:
+        shapes: (n, CEPSTRA) of consecutive spectra; three at each end only serve the differences.
+    """
+    count = len(shapes) - 6
+
+    def at(offset: int) -> Values:
+        return shapes[3 + offset : 3 + offset + count]
+
+    return np.concatenate([at(0), at(2) - at(-2), at(3) - at(-1) - at(1) + at(-3)], 1)
+
+
+def _of_shapes(shapes: Values, count: int) -> Values:
+    """(count, 14) opinion of the second network; frames are padded by BACK and AHEAD.
+
+    Each frame is told from the spectra around its middle, which is that of its second spectrum.
+    """
+    first = 2 * BACK + 1 - _REACH
+    scores = _TIMBRES.scores(slopes(shapes[first : first + 2 * count - 1 + 2 * _REACH]))
+    windows = np.lib.stride_tricks.sliding_window_view(scores, len(_SMOOTH), 0)[::2]
+    return _probabilities(windows @ _SMOOTH)
+
+
+def read_speech(blocks: Iterable[Sound], reference: Reference | None = None) -> Iterator[Visemes]:
     """Visemes of a sound, piece by piece.
 
     Args:
         blocks: (N,) or (channels, N) samples at 16 kHz, -1..1.
-        level: See :class:`SpeechReader`.
+        reference: See :class:`SpeechReader`.
     """
-    reader = SpeechReader(level)
+    reader = SpeechReader(reference)
     for block in blocks:
         yield reader.feed(block)
     yield reader.finish()
@@ -250,23 +342,33 @@ def visemes_of(sound: Sound) -> Visemes:
     Args:
         sound: (N,) or (channels, N) float32 samples at 16 kHz, -1..1.
     """
-    return Visemes.joined(read_speech([sound], level_of([sound])))
+    return Visemes.joined(read_speech([sound], reference_of([sound])))
+
+
+def _probabilities(scores: Values) -> Values:
+    """(n, classes) softmax."""
+    powers = np.exp(scores - scores.max(1, keepdims=True))
+    return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
 
 
 class _Network:
+    """A shipped network, loaded when it is first used."""
+
+    def __init__(self, name: str, takes: str) -> None:
+        self._name, self._takes = name, takes
+
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:
-        return create_session(model_path("speech/viseme"), 1)
+        return create_session(model_path(self._name), 1)
+
+    def scores(self, inputs: Values) -> Values:
+        """(n, 14) scores for inputs (n, m)."""
+        return np.asarray(self._session.run(None, {self._takes: inputs})[0], np.float32)
 
     def share(self, inputs: Values) -> Values:
-        """(n, 14) probabilities for inputs (n, 11 * 2 * BANDS)."""
-        scores = self._session.run(None, {"spectra": inputs})[0]
-        powers = np.exp(scores - scores.max(1, keepdims=True))
-        return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
+        """(n, 14) probabilities for inputs (n, m)."""
+        return _probabilities(self.scores(inputs))
 
 
-_NETWORK = _Network()
-
-
-def _network() -> _Network:
-    return _NETWORK
+_VISEMES = _Network("speech/viseme", "spectra")
+_TIMBRES = _Network("speech/timbre", "shapes")

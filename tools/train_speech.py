@@ -20,8 +20,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from models.speech import AHEAD, BACK, BANDS, CONTEXT, RATE, VISEMES, LevelMeter, Spectra, normalised
+from models.speech import AHEAD, BACK, BANDS, CONTEXT, RATE, VISEMES, Spectra, normalised, reference_of
 from tools.speech.augment import labels, noise, varied
+from tools.speech.onnx_file import write_network
 from tools.speech.voices import FESTIVAL, FLITE, LANGUAGES, VARIANTS, Sound, Spoken, espeak, festival, flite
 
 INPUTS = len(CONTEXT) * 2 * BANDS
@@ -63,9 +64,7 @@ def frames(sound: Sound) -> np.ndarray:
     """(n, 2 * BANDS) network input for a whole sound."""
     spectra = Spectra()
     rows = np.concatenate([spectra.feed(sound), spectra.finish()])
-    meter = LevelMeter()
-    meter.add(rows)
-    return normalised(rows, meter.level)
+    return normalised(rows, reference_of([sound]).level)
 
 
 def make(arguments: argparse.Namespace) -> None:
@@ -168,10 +167,7 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def export(network, path: Path) -> None:  # type: ignore[no-untyped-def]
-    """Write the network with weights in half precision; batch norms are folded into the preceding layers."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
+    """Write the network; batch norms are folded into the layers that follow them."""
     layers = list(network)
     folded, scale, shift = [], np.ones(INPUTS, np.float32), np.zeros(INPUTS, np.float32)
     for linear, norm in ((layers[0], layers[2]), (layers[3], layers[5]), (layers[6], None)):
@@ -180,30 +176,7 @@ def export(network, path: Path) -> None:  # type: ignore[no-untyped-def]
         if norm is not None:
             scale = (norm.weight / (norm.running_var + norm.eps).sqrt()).detach().numpy()
             shift = norm.bias.detach().numpy() - norm.running_mean.numpy() * scale
-    nodes, values, name = [], [], "spectra"
-    for index, (weights, bias) in enumerate(folded):
-        values += [
-            numpy_helper.from_array(weights.T.astype(np.float16), f"w{index}"),
-            numpy_helper.from_array(bias.astype(np.float32), f"b{index}"),
-        ]
-        last = index == len(folded) - 1
-        nodes += [
-            helper.make_node("Cast", [f"w{index}"], [f"f{index}"], to=TensorProto.FLOAT),
-            helper.make_node("Gemm", [name, f"f{index}", f"b{index}"], ["scores" if last else f"h{index}"]),
-        ]
-        if not last:
-            nodes.append(helper.make_node("Relu", [f"h{index}"], [f"r{index}"]))
-            name = f"r{index}"
-    graph = helper.make_graph(
-        nodes, "viseme",
-        [helper.make_tensor_value_info("spectra", TensorProto.FLOAT, ["frames", INPUTS])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["frames", len(VISEMES)])], values,
-    )  # fmt: skip
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    onnx.checker.check_model(model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(model, path)
-    print(f"{path}: {path.stat().st_size} bytes")
+    write_network(folded, path, "spectra")
 
 
 def main() -> None:

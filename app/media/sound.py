@@ -128,10 +128,10 @@ class Voice:
     """
 
     def __init__(self, sound: AudioSource, check: Callable[[], None] = lambda: None) -> None:
-        from models.speech import RATE, LevelMeter, Spectra, SpeechReader, Visemes
+        from models.speech import RATE, ReferenceMeter, Spectra, SpeechReader, Visemes
 
         self._check = check
-        spectra, meter, count, self.seed = Spectra(), LevelMeter(), 0, 0
+        spectra, meter, count, self.seed = Spectra(), ReferenceMeter(), 0, 0
         for block in self._blocks(sound, RATE):
             count += block.shape[1]
             self.seed = zlib.crc32(np.round(np.clip(block, -1, 1) * FULL_SCALE).astype("<i2").tobytes(), self.seed)
@@ -144,7 +144,7 @@ class Voice:
                 else msg("{path} contains 0 seconds of sound.", sound.path),
                 "Choose a file with speech in it.",
             )
-        reader = SpeechReader(meter.level)
+        reader = SpeechReader(meter.reference)
         pieces = [reader.feed(block) for block in self._blocks(sound, RATE)]
         self.visemes: Visemes = Visemes.joined([*pieces, reader.finish()])
         self.duration = Fraction(count, RATE)

@@ -112,7 +112,9 @@ def _options(name: str, quality: int, alpha: bool) -> tuple[str, dict[str, str]]
         # Slower than "veryfast": the error of a still background is a quarter smaller at about the same file size.
         # The AVX-512 code's output differs in some runs (in mb-tree); the AVX2 code is as fast and deterministic.
         steady = {"x264-params": "asm=avx2"} if cv2.checkHardwareSupport(AVX_512F) else {}
-        return "yuv420p", {"preset": "fast", "crf": crf} | steady
+        # Moving blocks are not divided, and only the frame before is searched: two fifths less CPU time, and 0.1 dB.
+        search = {"partitions": "i8x8,i4x4", "refs": "1", "motion-est": "dia"}
+        return "yuv420p", {"preset": "fast", "crf": crf} | search | steady
     if name == "libx265":
         return "yuv420p", {"preset": "veryfast", "crf": crf, "x265-params": "log-level=none"}
     if name == "libsvtav1":

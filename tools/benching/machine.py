@@ -32,43 +32,48 @@ def peak_memory() -> float | None:
     return round(most / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
 
 
-def matmul_peak(device: str, kind: str, repeats: int = 8) -> float:
+def matmul_peak(device: str, kind: str, repeats: int = 8, longest: float = 1.0) -> float:
     """TFLOP/s of the fastest of some square matrix products and a wide convolution: an upper bound for networks.
 
-    Both are measured because their libraries differ: on AMD processors, float32 matrix products are half as fast.
+    Both are measured because their libraries differ: on AMD processors, float32 matrix products are half as fast. Sizes
+    grow up to what one run does in time: where a number type is emulated, a large product takes minutes.
 
     Args:
         device: torch device.
         kind: "fp32", "fp16" or "bf16".
         repeats: Runs of each.
+        longest: Seconds that one run may take.
     """
     import torch
 
     wait = waiter(device)
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[kind]
+    best = 0.0
 
-    def fastest(run: Callable[[], Any], operations: float) -> float:
-        best = 0.0
+    def measure(run: Callable[[], Any], operations: float) -> None:
+        nonlocal best
+        if best and operations / (best * 1e12) > longest:
+            return
         for _ in range(repeats + 2):
             wait()
             start = time.perf_counter()
             run()
             wait()
-            best = max(best, operations / (time.perf_counter() - start) / 1e12)
-        return best
+            seconds = time.perf_counter() - start
+            best = max(best, operations / seconds / 1e12)
+            if seconds > longest:
+                return
 
-    found = []
-    for size in (4096, 8192) if device.startswith("cuda") else (1024, 2048):
+    for size in (256, 1024, 4096, 8192) if device.startswith("cuda") else (64, 256, 1024, 2048):
         a, b = (torch.randn((size, size), device=device).to(dtype) for _ in range(2))
-        found.append(fastest(lambda a=a, b=b: a @ b, 2.0 * size**3))  # type: ignore[misc]
+        measure(lambda a=a, b=b: a @ b, 2.0 * size**3)  # type: ignore[misc]
     channels, side, frames = 512, 64, 8 if device.startswith("cuda") else 1
     form = torch.channels_last
     x = torch.randn((frames, channels, side, side), device=device).to(dtype).contiguous(memory_format=form)
     weight = torch.randn((channels, channels, 3, 3), device=device).to(dtype).contiguous(memory_format=form)
-    operations = 18.0 * frames * channels**2 * side**2
     with torch.inference_mode():
-        found.append(fastest(lambda: torch.nn.functional.conv2d(x, weight, padding=1), operations))
-    return max(found)
+        measure(lambda: torch.nn.functional.conv2d(x, weight, padding=1), 18.0 * frames * channels**2 * side**2)
+    return best
 
 
 def waiter(device: str) -> Any:

@@ -86,6 +86,17 @@ def _as_share(mask: Mask | Image) -> Mask:
     return np.ascontiguousarray(mask, np.float32)
 
 
+def _full_part(mask: Mask | Image) -> Window:
+    """A rectangle of a mask in which it is full, around its middle; empty if the middle isn't, or if there are gaps."""
+    full = np.asarray(mask == (255 if mask.dtype == np.uint8 else 1))
+    middle = full.shape[0] // 2, full.shape[1] // 2
+    columns, rows = np.flatnonzero(full[middle[0]]), np.flatnonzero(full[:, middle[1]])
+    if not len(rows) or not len(columns):
+        return 0, 0, 0, 0
+    x0, y0, x1, y1 = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    return (x0, y0, x1, y1) if full[y0:y1, x0:x1].all() else (0, 0, 0, 0)
+
+
 def _premultiplied(image: Image) -> npt.NDArray[np.float32]:
     out = image.astype(np.float32)
     if image.shape[2] == 4:
@@ -169,6 +180,7 @@ class Compositor:
         left, top, right, bottom = self.window
         self._large = (right - left) * (bottom - top) > LARGE_WINDOW
         self._mask = self._make_mask(mask, feather)
+        self._inner = _full_part(self._mask)
         if detail:
             self._source_crop = crop.apply(source) if source_crop is None else source_crop
             self._up_source = None if self._large else self._up(self._source_crop, self.window)
@@ -272,6 +284,21 @@ class Compositor:
                 target[:] = self._blend(target, rendered, (x0, top, x1, bottom), moved)
         return result
 
+    def _mixed(self, up: Image, current: Image, mask: Mask, corner: tuple[int, int]) -> Image:
+        """The rendered crop over a part (h, w) of the window at a corner, mixed only where the mask isn't full."""
+        height, width = mask.shape
+        left, right = (min(max(x - corner[0], 0), width) for x in self._inner[::2])
+        top, bottom = (min(max(y - corner[1], 0), height) for y in self._inner[1::2])
+        out = up.copy()
+        for rows, columns in (
+            (slice(0, top), slice(0, width)), (slice(bottom, height), slice(0, width)),
+            (slice(top, bottom), slice(0, left)), (slice(top, bottom), slice(right, width)),
+        ):  # fmt: skip
+            share = mask[rows, columns]
+            if share.size:
+                out[rows, columns] = cv2.blendLinear(up[rows, columns], current[rows, columns], share, 1 - share)
+        return out
+
     def _alpha(self) -> Image:
         square = self._source_crop if self.detail else self.crop.apply(self.source)
         return square[..., 3:]
@@ -288,11 +315,7 @@ class Compositor:
         up = self._up(rendered, window)
         alpha = current.shape[2] == 4
         if moved is None:
-            return (
-                _over(up, current, mask)
-                if alpha
-                else np.asarray(cv2.blendLinear(up, current, mask, 1 - mask), np.uint8)
-            )
+            return _over(up, current, mask) if alpha else self._mixed(up, current, mask, (a - x0, b - y0))
         if self._up_source is None:
             base = self._up(self._source_crop, window)
         else:

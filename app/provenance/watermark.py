@@ -220,12 +220,13 @@ def _add_rows(target: Pixels, cells: Floats, chosen: range, grid: Grid) -> None:
         return
     rows, columns = slice(top, bottom), slice(begin, end)
     shown = enlarged[top + y0 - edges[0] : bottom + y0 - edges[0], begin + x0 - left : end + x0 - left]
-    shown = shown * grid.ramp[rows, columns]
+    share = grid.ramp[rows, columns]
     part = target[rows, columns]
     if target.shape[2] == 4:
-        shown *= part[..., 3] * np.float32(1 / 255)
-    levels = np.rint(shown).astype(np.int16)
-    part[..., :3] = cv2.add(np.ascontiguousarray(part[..., :3]), cv2.merge([levels] * 3), dtype=cv2.CV_8U)
+        share = share * part[..., 3] * np.float32(1 / 255)
+    # Brighter and darker pixels apart: saturated sums of bytes are far faster than sums of mixed types.
+    brighter, darker = (cv2.merge([cv2.multiply(shown, share, scale=s, dtype=cv2.CV_8U)] * 3) for s in (1.0, -1.0))
+    part[..., :3] = cv2.subtract(cv2.add(np.ascontiguousarray(part[..., :3]), brighter), darker)
 
 
 def finishing(level: Level) -> Finish | None:

@@ -270,3 +270,17 @@ def test_large_windows_take_less_memory_and_look_the_same(astronaut, monkeypatch
     assert large._mask.dtype == np.uint8
     np.testing.assert_allclose(large.mask, whole.mask, atol=0.5 / 255 + 1e-6)
     assert np.abs(large.paste(_moved(square)).astype(int) - wanted).max() <= 1
+
+
+@pytest.mark.parametrize("holes", [False, True])
+def test_the_mask_counts_only_where_it_is_not_full(holes):
+    """Against mixing every pixel."""
+    rng = np.random.default_rng(5)
+    source, rendered = (rng.integers(0, 255, (90, 110, 3), np.uint8) for _ in range(2))
+    rendered = np.ascontiguousarray(rendered[:80, :80])
+    crop = Crop(np.array([[1.0, 0, -20], [0, 1, -5]]), 80)
+    mask = np.where(rng.random((80, 80)) < 0.02, 0, 1).astype(np.float32) if holes else None
+    compositor = Compositor(source, crop, mask=mask)
+    whole = source[5:85, 20:100]
+    expected = cv2.blendLinear(rendered, np.ascontiguousarray(whole), compositor.mask, 1 - compositor.mask)
+    assert np.array_equal(compositor.paste(rendered)[5:85, 20:100], expected)

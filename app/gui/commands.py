@@ -18,6 +18,7 @@ from app.gui import qt_images, store
 from app.gui.dialogs.address import AddressDialog
 from app.gui.dialogs.crop import CropDialog
 from app.gui.dialogs.engine import EngineDialog
+from app.gui.dialogs.log import LogDialog
 from app.gui.dialogs.messages import show_error
 from app.gui.dialogs.shortcuts import ShortcutsDialog
 from app.gui.dialogs.weights import WeightsDialog
@@ -30,6 +31,7 @@ from app.gui.prompts import Prompts
 from app.gui.saved_commands import SavedCommands
 from app.gui.session import LIVE_ONLY, Driver, DriverKind, Session, View, panel_live_options
 from app.gui.studio import Studio
+from app.gui.telling import SOUND as END_SOUND
 from app.gui.translate import tr
 from app.gui.widgets.driver import CLIPS, SOUNDS, STILLS, TEMPLATES, TRACKS, is_sound
 from app.gui.widgets.portrait_list import SIDE
@@ -40,7 +42,6 @@ from liveportrait.expression import SLIDERS, Expression
 
 if TYPE_CHECKING:
     from app.gui.window import MainWindow
-    from app.jobs.record import JobRecord
 
 FILTERS = {"file": f"{CLIPS} {SOUNDS}", "still": STILLS, "template": f"{SOUNDS} {TEMPLATES} {TRACKS}"}
 RECORDINGS = (".mp4", ".m4v", ".mkv", ".mov", ".webm")
@@ -342,16 +343,6 @@ class Commands(QObject):
         check_output(output, True)
         self.studio.settings.setValue("folders/output", str(output.parent))
 
-    def job_finished(self, job: JobRecord) -> None:
-        """Notify the user of a job's outcome."""
-        name = Path(job.output).name
-        if job.state in ("failed", "skipped"):
-            self.window.toast.say(f"{name}: {localized(job.error)}", "error" if job.state == "failed" else "warning")
-        elif job.state == "done" and job.error:
-            self.window.toast.say(f"{name}: {localized(job.error)}", "warning")
-        elif job.state == "done":
-            self.window.transport.show_message(tr("{name} is ready.", name=name))
-
     def show_job_report(self, number: int) -> None:
         """Show the error of a job."""
         job = self.studio.queue.find(number)
@@ -391,7 +382,7 @@ class Commands(QObject):
 
         self.studio.background.run(
             write,
-            lambda _: self.window.transport.show_message(tr("{name} is ready.", name=path.name)),
+            self.window.teller.written,
             self.studio.failed.emit,
         )
 
@@ -414,7 +405,7 @@ class Commands(QObject):
         if name:
             path, _ = store.with_ending(Path(name), RECORDINGS, suffix)
             if self._try(lambda: self._check_folder(path)) and self._try(partial(self.outputs.start_recording, path)):
-                self.window.transport.show_message(tr("Recording to {name}", name=path.name))
+                self.window.toast.keep(tr("Recording to {name}", name=path.name))
         self.show_sinks()
 
     def virtual_camera(self, on: bool) -> None:
@@ -469,6 +460,14 @@ class Commands(QObject):
     def show_weights(self) -> None:
         """Open the dialog of model weights."""
         self.prompts.open(WeightsDialog(self.studio.background, self.studio.downloads, self.window))
+
+    def show_log(self) -> None:
+        """Open the list of all messages."""
+        self.prompts.open(LogDialog(self.window.toast, self.window))
+
+    def switch_end_sound(self, on: bool) -> None:
+        """Choose whether the end of the renders is heard."""
+        self.studio.settings.setValue(END_SOUND, on)
 
     def edit_shortcuts(self) -> None:
         """Open the list of keyboard shortcuts."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from PySide6.QtCore import QObject, QTimer
 
 from app.gui import qt_images
+from app.gui.load import LoadMeter
 from app.gui.localize import localized
 from app.gui.session import LIVE_ONLY
 from app.gui.translate import tr
@@ -55,6 +56,7 @@ class LiveView(QObject):
         self._asking = self._seekable = False
         self._faceless = 0  # consecutive driver frames without a face
         self._visible = ""  # path of the portrait whose image is on screen; empty for none
+        self._meter = LoadMeter()
         self._late = QTimer(self)
         self._late.setSingleShot(True)
         self._late.setInterval(LATE)
@@ -180,7 +182,8 @@ class LiveView(QObject):
         self._show_fault()
         if self._broken and window.side.driver.thumb.empty:
             window.side.driver.thumb.show_text("")  # no frame will arrive
-        window.transport.show_note(" ".join(localized(note) for info in own for note in info.notes))
+        notes = " ".join(localized(note) for info in own for note in info.notes)
+        window.teller.note_portrait(notes, lambda: window.commands.edit_crop_of(studio.session.current))
         self.show_selection()
         self._show_state()
 
@@ -202,6 +205,7 @@ class LiveView(QObject):
         """Request statistics in the background, since sorting thousands of time stamps takes a while."""
         if not self._asking and self._window.isVisible():
             self._asking = True
+            self._window.transport.show_load(self._meter.read())
             self._studio.background.run(self._studio.stats, self._show_stats, lambda error, text: None)
 
     def _show_stats(self, stats: LiveStats) -> None:

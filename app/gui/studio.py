@@ -77,7 +77,7 @@ class Studio(QObject):
         session_changed: The session has changed.
         frame_ready: ``shown`` holds a newer frame.
         live_changed: The part of the live pipeline that changed ("state", "portraits", "countdown", ...).
-        said: Level and text of a message.
+        said: Level ("info", "warning", "error"; "remark" of the pipeline) and text of a message.
         failed: An exception and its traceback.
         saved_changed: Presets or expressions were added.
     """
@@ -406,7 +406,8 @@ class Studio(QObject):
 
     def _event(self, event: Event) -> None:
         if event.kind == "message" and not self._closed:
-            self._emit(lambda: self.said.emit(event.level, event.message))
+            level = "remark" if event.level == "info" else event.level
+            self._emit(lambda: self.said.emit(level, event.message))
 
     def _changed(self, what: str) -> None:
         if not self._closed:

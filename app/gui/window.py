@@ -25,10 +25,10 @@ from app.gui.drops import DropFrame
 from app.gui.key_commands import KeyCommands
 from app.gui.last_session import is_on
 from app.gui.live_view import LiveView
-from app.gui.localize import localized
 from app.gui.menus import fill_menu
 from app.gui.shortcuts import Actions, uses_key
 from app.gui.studio import Studio
+from app.gui.telling import SOUND, TITLE, Teller
 from app.gui.theme import Theme
 from app.gui.translate import Languages, tr
 from app.gui.waveforms import Waves
@@ -68,7 +68,7 @@ class MainWindow(QMainWindow):
         self.studio, self.theme, self.languages = studio, theme, languages
         self._closing = False
         self._replaced = False
-        self.setWindowTitle("Portrait Animate")
+        self.setWindowTitle(TITLE)
         self.setWindowIcon(icons.app_icon())
         self.setMinimumSize(SMALLEST)
         self.setAcceptDrops(True)
@@ -84,6 +84,7 @@ class MainWindow(QMainWindow):
         self.waves = Waves(self, studio)
         self.keying = KeyCommands(self, studio, self.commands.prompts)
         self._build()
+        self.teller = Teller(self)
         self.live_view = LiveView(self)
         self.drop_frame = DropFrame(self)
         self._connect()
@@ -138,10 +139,8 @@ class MainWindow(QMainWindow):
     def _connect(self) -> None:
         studio, controls, side = self.studio, self.controls, self.side
         studio.session_changed.connect(self.show_session)
-        studio.said.connect(self._say)
         studio.failed.connect(self._show_failure)
         studio.saved_changed.connect(self.commands.saved.list_saved)
-        studio.queue.finished.connect(self.commands.job_finished)
         studio.queue.found.connect(lambda: self.show_queue(True))
         controls.option_changed.connect(studio.set_option)
         controls.live_changed.connect(studio.set_live_option)
@@ -170,6 +169,7 @@ class MainWindow(QMainWindow):
         studio.sound.changed.connect(self.show_sound)
         self.show_sound()
         self.actions_["loop"].setChecked(studio.loop)
+        self.actions_["end_sound"].setChecked(is_on(studio.settings, SOUND))
         self.theme.changed.connect(self.paint_icons)
         self.queue_panel.report_requested.connect(self.commands.show_job_report)
         self.queue_panel.close_requested.connect(lambda: self.show_queue(False))
@@ -208,12 +208,6 @@ class MainWindow(QMainWindow):
         self.transport.show_sound(sound.volume, there=sound.heard is not None, problem=sound.problem)
         self.actions_["mute"].setChecked(sound.muted)
         self.actions_["mute"].setEnabled(not sound.problem)
-
-    def _say(self, level: str, text: str) -> None:
-        text = localized(text)
-        self.transport.show_message(text)
-        if level in ("warning", "error"):
-            self.toast.say(text, level)
 
     def _show_failure(self, error: Exception, details: str) -> None:
         self.last_error = show_error(self, error, details)

@@ -198,6 +198,11 @@ def open_capture(index: int, backend: str, settings: Sequence[int]) -> Capture:
     return cv2.VideoCapture(index, getattr(cv2, f"CAP_{backend}"), list(settings))
 
 
+def overloaded() -> bool:
+    """Whether more programs want to compute than there are processor cores: frames are late then for that reason."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > 1.2 * (os.cpu_count() or 1)
+
+
 def _reported(capture: Capture, prop: int) -> float:
     """A number that a driver reports; 0 if it reports none, or one that makes no sense."""
     try:
@@ -424,7 +429,7 @@ class DeviceCamera(Camera):
                 "The image of camera {name} is black: open its shutter, or close other programs that use it.", self.name
             )
         promised = facts.reported.rate or facts.asked.rate
-        slow = self._count > 45 and promised > 0 and facts.measured.rate < SLOW * promised
+        slow = self._count > 45 and promised > 0 and facts.measured.rate < SLOW * promised and not overloaded()
         if slow and not self._slow:
             self._slow = (
                 f"The camera {self.name} gives {facts.measured.rate:.0f} of {promised:.0f} frames/s: cameras slow down "

@@ -42,7 +42,7 @@ def test_files_of_another_computer_are_told_and_left_out(
     qtbot.waitUntil(lambda: studio.session.value("region") == "exp")
     assert studio.session.value("pose_from") == clip
     assert studio.session.value("lips_from") == ""
-    said = window.toast.label.text()
+    said = window.toast.text
     assert "/home/mum/talk.mp4" in said
     assert "Mum's" in said
     assert "follow the driver" in said

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PySide6.QtCore import QSettings
@@ -14,7 +16,9 @@ from pytestqt.qtbot import QtBot
 
 from app.gui import store
 from app.gui.dialogs.crop import CropDialog
+from app.gui.dialogs.log import LogDialog
 from app.gui.dialogs.messages import NameDialog, QuestionDialog
+from app.gui.load import Load, LoadMeter
 from app.gui.session import Driver, Session
 from app.gui.shortcuts import Actions
 from app.gui.window import MainWindow
@@ -123,7 +127,7 @@ def test_files_that_are_gone_are_told_at_the_start(
     window = make_window(start=False)
     assert [Path(item.path).name for item in window.studio.session.portraits] == ["b.jpg"]
     assert window.toast.isVisible()
-    assert "gone.jpg, gone.mp4" in window.toast.label.text()
+    assert "gone.jpg, gone.mp4" in window.toast.text
 
 
 def test_settings_that_cannot_be_written_are_told_once(
@@ -207,13 +211,13 @@ def test_messages_do_not_hide_each_other(window: MainWindow) -> None:
     window.toast.say("one", "warning")
     window.toast.say("two")
     window.toast.say("one", "warning")
-    assert window.toast.label.text() == "two\none"
+    assert window.toast.text == "two\none"
     for text in ("three", "four"):
         window.toast.say(text)
-    assert window.toast.label.text() == "one\nthree\nfour"
+    assert window.toast.text == "one\nthree\nfour"
     window.toast.hide()
     window.toast.say("alone")
-    assert window.toast.label.text() == "alone"
+    assert window.toast.text == "alone"
 
 
 def test_several_clips_at_once_are_not_lost(window: MainWindow, small_media: Path, tmp_path: Path) -> None:
@@ -222,18 +226,57 @@ def test_several_clips_at_once_are_not_lost(window: MainWindow, small_media: Pat
     window.commands.take_files([str(small_media / "clip.mp4"), str(more)], "")
     assert window.studio.session.driver.source == str(small_media / "clip.mp4")
     assert str(more) in window.studio.recent("drivers")
-    assert "clip.mp4" in window.toast.label.text()
+    assert "clip.mp4" in window.toast.text
 
 
-def test_a_problem_that_is_over_is_no_longer_shown(window: MainWindow) -> None:
-    transport = window.transport
+def test_a_problem_that_is_over_is_no_longer_shown(make_window: Make, small_session: Session) -> None:
+    transport = make_window(small_session, start=False).transport
     transport.show_state("waiting", "The camera is gone.")
-    assert transport.message.text() == "The camera is gone."
+    assert "The camera is gone." in transport.state.toolTip()
     transport.show_state("running", "")
-    assert transport.message.text() == ""
-    transport.show_message("x is ready.")
-    transport.show_state("running", "")
-    assert transport.message.text() == "x is ready."
+    assert transport.state.toolTip() == ""
+
+
+def test_messages_name_what_can_be_done_and_can_be_read_again(
+    make_window: Make, small_session: Session, tmp_path: Path
+) -> None:
+    """The end of a render, a note on the portrait, a finished recording, remarks of the pipeline."""
+    window = make_window(small_session, start=False)
+    toast, studio, asked = window.toast, window.studio, []
+    job: Any = SimpleNamespace(id=7, output=str(tmp_path / "x.mp4"), state="failed", error="The disk is full.")
+    window.commands.show_job_report = asked.append  # type: ignore[method-assign]
+    studio.queue.finished.emit(job)
+    assert toast.text == "x.mp4: The disk is full."
+    toast.actions_shown["Why"].click()
+    assert asked == [7]
+    assert not toast.isVisible()
+    window.teller.note_portrait("a.jpg shows 3 faces.", lambda: asked.append("face"))
+    window.teller.note_portrait("a.jpg shows 3 faces.", lambda: None)  # told once
+    toast.actions_shown["Choose face"].click()
+    studio.outputs.file = tmp_path / "live.mp4"
+    studio.said.emit("remark", "The animated crop is smaller.")
+    assert not toast.isVisible()
+    studio.said.emit("remark", f"Recorded {tmp_path / 'live.mp4'} (9 frames, 1.0 s).")
+    assert "Show file" in toast.actions_shown
+    window.commands.show_log()
+    dialog = window.commands.prompts.dialogs[-1]
+    assert isinstance(dialog, LogDialog)
+    lines = dialog.text.toPlainText().splitlines()
+    assert [line.split("  ", 1)[1] for line in lines] == [
+        "Error: x.mp4: The disk is full.", "a.jpg shows 3 faces.", "The animated crop is smaller.",
+        f"Recorded {tmp_path / 'live.mp4'} (9 frames, 1.0 s).",
+    ]  # fmt: skip
+    assert asked == [7, "face"]
+
+
+def test_the_load_of_the_computer_is_shown(make_window: Make, small_session: Session) -> None:
+    window = make_window(small_session, start=False)
+    meter = LoadMeter()
+    load = meter.read()
+    assert 0 <= load.cpu <= 1
+    assert load.memory is None or 50e6 < load.memory < 64e9
+    window.transport.show_load(Load(0.254, 412_000_000, (3_100_000_000, 24_000_000_000)))
+    assert window.transport.load.text() == "CPU 25 %  ·  412 MB  ·  GPU 3.1 GB"
 
 
 def test_a_clip_reader_that_is_broken_does_not_stay_at_starting(

@@ -95,10 +95,9 @@ def test_what_is_no_image_is_refused_and_not_kept(
     for target in ("", "portrait", "driver"):
         before = studio.session
         commands.take_files([str(tmp_path / "notes.txt")], target)
-        qtbot.waitUntil(lambda: "notes.txt can't be used" in window.toast.label.text())
+        qtbot.waitUntil(lambda: "notes.txt can't be used" in window.toast.text)
         assert studio.session == before
         window.toast.hide()
-        window.toast.label.setText("")
     commands.take_files([str(unnamed)], "")
     qtbot.waitUntil(lambda: studio.session.portrait == PortraitItem(str(unnamed)))
 
@@ -108,7 +107,7 @@ def test_a_folder_asks_what_it_is(qtbot: QtBot, make_window: Make, small_session
     folder = tmp_path / "Pictures"
     folder.mkdir()
     window.commands.take_files([str(folder)], "")
-    qtbot.waitUntil(lambda: "holds no images" in window.toast.label.text())
+    qtbot.waitUntil(lambda: "holds no images" in window.toast.text)
     for name in ("img1.jpg", "img2.jpg", "notes.txt"):
         (folder / name).touch()
     for answer, count in (("sequence", 1), ("portraits", 3)):

@@ -37,7 +37,7 @@ def test_a_tracking_app_drives_the_window(
     panel.tracker.port.editingFinished.emit()
     assert studio.session.driver == Driver("tracking", f"ifacialmocap://127.0.0.1:{port}")
     qtbot.waitUntil(lambda: studio.live.state == "waiting", timeout=WAIT)
-    qtbot.waitUntil(lambda: window.transport.message.text().startswith("Waiting for packets from"), timeout=WAIT)
+    qtbot.waitUntil(lambda: "Waiting for packets from" in window.transport.state.toolTip(), timeout=WAIT)
     assert panel.thumb._text == f"Waiting for packets from iFacialMocap at 127.0.0.1:{port}."
     assert not window.transport.recentre.isHidden()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
@@ -72,7 +72,7 @@ def test_a_camera_of_the_network_is_asked_for_and_its_password_not_kept(
     assert cameras.currentText() == url.replace("tom:pa55@", "")
     window.side.driver.show_cameras(["Webcam"])
     assert cameras.currentData() == url
-    shown = [window.side.driver.thumb._text, cameras.currentText(), window.transport.message.text()]
+    shown = [window.side.driver.thumb._text, cameras.currentText(), window.transport.state.toolTip()]
     assert not [text for text in [*shown, json.dumps(window.studio.session.to_dict())] if "pa55" in text]
 
 

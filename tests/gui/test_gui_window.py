@@ -450,7 +450,7 @@ def test_broken_output_is_told_and_switched_off(qtbot: QtBot, window: MainWindow
     window.commands.outputs.recording = True
     window.studio.live.add_sink(Broken())
     qtbot.waitUntil(lambda: not window.commands.recording)
-    assert window.toast.label.text() == "The disk is full."
+    assert window.toast.text == "The disk is full."
     assert not window.actions_["record"].isChecked()
 
 
@@ -630,7 +630,7 @@ def test_failed_job_has_a_report_and_old_jobs_are_offered(
         assert job is not None
         disk.failed(job, "a.jpg shows no face.", 3, notes=["A note."], details="Traceback: NoFaceError")
         qtbot.waitUntil(window.toast.isVisible)
-        assert window.toast.label.text() == "bad.png: a.jpg shows no face."
+        assert window.toast.text == "bad.png: a.jpg shows no face."
         window.commands.show_job_report(bad)
         dialog = window.findChildren(ErrorDialog)[-1]
         assert all(text in dialog.report for text in ("a.jpg shows no face.", "A note.", "Traceback: NoFaceError"))

@@ -151,7 +151,7 @@ def test_driver_that_refuses_a_mode_is_opened_plainly() -> None:
     assert refusing.released == 1
 
 
-def test_asked_reported_and_measured_are_told_apart() -> None:
+def test_asked_reported_and_measured_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     modes = {cv2.CAP_PROP_FRAME_WIDTH: 1280, cv2.CAP_PROP_FRAME_HEIGHT: 720, cv2.CAP_PROP_FPS: 30.0}
     cam, _ = camera(FakeCapture([grey(70)] * 100, modes=modes), step=0.1, mode=Mode(1920, 1080, 60))
     cam.open()
@@ -162,6 +162,9 @@ def test_asked_reported_and_measured_are_told_apart() -> None:
     assert (facts.reported.width, facts.reported.rate, facts.reported.mjpg) == (1280, 30.0, False)
     assert (facts.measured.width, facts.measured.height) == (8, 6)
     assert facts.measured.rate == pytest.approx(10)
+    monkeypatch.setattr("app.media.camera.overloaded", lambda: True)
+    assert cam.hint() == ""  # the computer is busy, and no light helps
+    monkeypatch.setattr("app.media.camera.overloaded", lambda: False)
     hint = cam.hint()
     assert "10 of 30 frames/s" in hint
     assert "light" in hint

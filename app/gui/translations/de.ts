@@ -304,6 +304,10 @@
    <translation>CPU-Threads der Engine; 0 überlässt ihr die Wahl.</translation>
   </message>
   <message>
+   <source>CPU {percent} %</source>
+   <translation>CPU {percent} %</translation>
+  </message>
+  <message>
    <source>Camera</source>
    <translation>Kamera</translation>
   </message>
@@ -512,6 +516,10 @@
    <translation>Einen anderen Namen für die Ausgabe wählen.</translation>
   </message>
   <message>
+   <source>Choose face</source>
+   <translation>Gesicht wählen</translation>
+  </message>
+  <message>
    <source>Choose one that shows a large face from the front.</source>
    <translation>Eines mit einem Gesicht wählen, groß und von vorn.</translation>
   </message>
@@ -634,6 +642,10 @@
   <message>
    <source>Copied</source>
    <translation>Kopiert</translation>
+  </message>
+  <message>
+   <source>Copy</source>
+   <translation>Kopieren</translation>
   </message>
   <message>
    <source>Copy it here, or name it by its path.</source>
@@ -884,6 +896,10 @@
    <translation>Engines</translation>
   </message>
   <message>
+   <source>Error</source>
+   <translation>Fehler</translation>
+  </message>
+  <message>
    <source>Export expression</source>
    <translation>Ausdruck exportieren</translation>
   </message>
@@ -1114,6 +1130,10 @@
   <message>
    <source>Full screen</source>
    <translation>Vollbild</translation>
+  </message>
+  <message>
+   <source>GPU {size} GB</source>
+   <translation>GPU {size} GB</translation>
   </message>
   <message>
    <source>Give a file name with -o.</source>
@@ -1528,6 +1548,10 @@
    <translation>Netze von LivePortrait mit 21 gelernten Punkten auf PyTorch; braucht deren offizielle Gewichte</translation>
   </message>
   <message>
+   <source>Load of the computer</source>
+   <translation>Auslastung des Rechners</translation>
+  </message>
+  <message>
    <source>Long clips need room there; set TMPDIR to another folder.</source>
    <translation>Lange Clips brauchen dort Platz; TMPDIR auf einen anderen Ordner setzen.</translation>
   </message>
@@ -1608,8 +1632,20 @@
    <translation>Hier gemessen je Bild: {shown}.</translation>
   </message>
   <message>
+   <source>Memory of the graphics card in use, of {size} GB</source>
+   <translation>Belegter Speicher der Grafikkarte, von {size} GB</translation>
+  </message>
+  <message>
    <source>Menu</source>
    <translation>Menü</translation>
+  </message>
+  <message>
+   <source>Messages</source>
+   <translation>Meldungen</translation>
+  </message>
+  <message>
+   <source>Messages…</source>
+   <translation>Meldungen …</translation>
   </message>
   <message>
    <source>Microphone</source>
@@ -2044,6 +2080,10 @@
    <translation>Voriges Porträt</translation>
   </message>
   <message>
+   <source>Processor, of all its cores, and memory that the program uses</source>
+   <translation>Prozessor, von allen Kernen, und Arbeitsspeicher, die das Programm belegt</translation>
+  </message>
+  <message>
    <source>Program</source>
    <translation>Programm</translation>
   </message>
@@ -2468,6 +2508,10 @@
    <translation>Antriebe als Bilder zeigen</translation>
   </message>
   <message>
+   <source>Show file</source>
+   <translation>Datei zeigen</translation>
+  </message>
+  <message>
    <source>Show landmarks</source>
    <translation>Gesichtspunkte zeigen</translation>
   </message>
@@ -2570,6 +2614,10 @@
   <message>
    <source>Sound</source>
    <translation>Ton</translation>
+  </message>
+  <message>
+   <source>Sound at the end of renders</source>
+   <translation>Ton am Ende von Berechnungen</translation>
   </message>
   <message>
    <source>Sound in the preview needs the package sounddevice.</source>
@@ -3388,6 +3436,10 @@
    <translation>Wartet, bis die Animation läuft</translation>
   </message>
   <message>
+   <source>Warning</source>
+   <translation>Warnung</translation>
+  </message>
+  <message>
    <source>What covers the face in {name} keeps its shape; without effect: {names}.</source>
    <translation>Was das Gesicht in {name} verdeckt, behält seine Form; ohne Wirkung: {names}.</translation>
   </message>
@@ -3430,6 +3482,10 @@
   <message>
    <source>Whose sound the result gets: {setting:driving}, {setting:source} or {setting:none}. If the selected file has no sound, the other one's is used.</source>
    <translation>Wessen Ton das Ergebnis bekommt: {setting:driving}, {setting:source} oder {setting:none}. Hat die gewählte Datei keinen Ton, wird der andere genommen.</translation>
+  </message>
+  <message>
+   <source>Why</source>
+   <translation>Warum</translation>
   </message>
   <message>
    <source>Width and height of the result, such as 1080x1920. Without it the result has the size of the source.</source>
@@ -5326,6 +5382,10 @@
   <message>
    <source>{shown} is not known</source>
    <translation>{shown} ist nicht bekannt</translation>
+  </message>
+  <message>
+   <source>{size} MB</source>
+   <translation>{size} MB</translation>
   </message>
   <message>
    <source>{size} were downloaded and are kept.</source>

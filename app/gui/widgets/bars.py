@@ -17,11 +17,12 @@ from PySide6.QtWidgets import (
 )
 
 from app.gui import icons
+from app.gui.load import Load
 from app.gui.localize import localized, tooltip_text
 from app.gui.session import LIVE_ONLY, DriverKind
 from app.gui.shortcuts import Actions
 from app.gui.translate import mark, tr
-from app.gui.widgets.basic import ElidedLabel, ValueSlider, colours, tool_button
+from app.gui.widgets.basic import ValueSlider, colours, tool_button
 from app.gui.widgets.driver import DriverPanel
 from app.gui.widgets.keyframe_track import KeyBar, KeyframeTrack
 from app.gui.widgets.portrait_list import PortraitList
@@ -203,7 +204,6 @@ class Transport(QWidget):
         self.setMinimumWidth(360)
         self._actions = actions
         self._state = "idle"
-        self._problem = self._note = ""
         self._shown: tuple[object, ...] = ()
         self._place: Place | None = None
         self.play = action_button(actions, "play", 20)
@@ -242,12 +242,24 @@ class Transport(QWidget):
         self.recentre.setProperty("icon_name", "centre")
         self.recentre.setToolTip(actions["recentre"].toolTip())
         self.recentre.clicked.connect(actions["recentre"].trigger)
-        self.message = ElidedLabel("status")
+        self.log = action_button(actions, "messages", 16)
+        self.load = QLabel()
+        self.load.setObjectName("faint")
+        self.load.setAccessibleName(tr("Load of the computer"))
         self.figures = QLabel()
         self.figures.setObjectName("faint")
         self.figures.setAccessibleName(tr("Statistics"))
         self.state = QLabel()
         self.state.setObjectName("badge")
+        box = QVBoxLayout(self)
+        box.setContentsMargins(12, 6, 14, 6)
+        box.setSpacing(2)
+        box.addWidget(self.line)
+        box.addWidget(self.keys)
+        box.addLayout(self._lay_out())
+
+    def _lay_out(self) -> QHBoxLayout:
+        """The lower line: buttons, figures, messages, state."""
         line = QHBoxLayout()
         line.setSpacing(2)
         for widget in (self.to_start, self.back, self.play, self.forward, self.loop, self.mute, self.volume):
@@ -255,17 +267,15 @@ class Transport(QWidget):
         line.addSpacing(8)
         line.addWidget(self.recentre)
         line.addSpacing(8)
-        line.addWidget(self.message, 1)
-        line.addSpacing(10)
+        line.addStretch(1)
+        line.addWidget(self.load)
+        line.addSpacing(12)
         line.addWidget(self.figures)
-        line.addSpacing(8)
+        line.addSpacing(6)
+        line.addWidget(self.log)
+        line.addSpacing(2)
         line.addWidget(self.state, 0, Qt.AlignmentFlag.AlignVCenter)
-        box = QVBoxLayout(self)
-        box.setContentsMargins(12, 6, 14, 6)
-        box.setSpacing(2)
-        box.addWidget(self.line)
-        box.addWidget(self.keys)
-        box.addLayout(line)
+        return line
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """Arrange the contents for the new width."""
@@ -273,18 +283,20 @@ class Transport(QWidget):
         self._arrange()
 
     def _arrange(self) -> None:
-        """Hide the text of a button, and then the statistics, if there is no room for all."""
+        """Hide the text of a button, then the load, and then the statistics, if there is no room for all."""
         buttons = [
             w for w in (self.to_start, self.back, self.play, self.forward, self.loop, self.mute) if not w.isHidden()
         ]
-        used = sum(w.sizeHint().width() + 2 for w in (*buttons, self.state)) + 70
+        used = sum(w.sizeHint().width() + 2 for w in (*buttons, self.state, self.log)) + 70
         name = self.recentre.accessibleName()
         figures = self.figures.fontMetrics().horizontalAdvance("00 fps  ·  000 ms")
         chip = 0 if self.recentre.isHidden() else self.fontMetrics().horizontalAdvance(name) + 54
-        self.recentre.setText(name if used + chip + figures <= self.width() else "")
-        small = used + 44 + figures > self.width()
-        self.figures.setVisible(not small)
-        roomy = used + chip + figures + self.volume.width() + 80 <= self.width()
+        load = self.load.fontMetrics().horizontalAdvance("CPU 100 %  ·  0000 MB") + 12
+        self.figures.setVisible(used + 44 + figures <= self.width())
+        self.load.setVisible(used + 44 + figures + load <= self.width())
+        taken = used + figures + (load if not self.load.isHidden() else 0)
+        self.recentre.setText(name if taken + chip <= self.width() else "")
+        roomy = taken + chip + self.volume.width() + 80 <= self.width()
         self.volume.setVisible(roomy and not self.mute.isHidden() and self.mute.isEnabled())
 
     def show_driver(self, kind: DriverKind, paused: bool, seekable: bool) -> bool:
@@ -340,16 +352,8 @@ class Transport(QWidget):
         if state != self._state:
             self._state = state
             self._show_state()
-        if problem or self.message.text() == self._problem:
-            self.show_message(problem)
-        self._problem = problem
-
-    def show_note(self, text: str) -> None:
-        """Show a note about the selected portrait once."""
-        if text != self._note:
-            self._note = text
-            if text:
-                self.show_message(text)
+        self.state.setToolTip(tooltip_text(problem))
+        self.state.setAccessibleDescription(problem)
 
     def _show_state(self) -> None:
         self.state.setText(tr(STATES.get(self._state, self._state)))
@@ -357,10 +361,17 @@ class Transport(QWidget):
         self.state.style().unpolish(self.state)
         self.state.style().polish(self.state)
 
-    def show_message(self, text: str) -> None:
-        """Show one line."""
-        self.message.setText(text)
-        self.message.setToolTip(tooltip_text(text))
+    def show_load(self, load: Load) -> None:
+        """Show how much of the computer the program uses."""
+        parts = [tr("CPU {percent} %", percent=f"{100 * load.cpu:.0f}")]
+        if load.memory is not None:
+            parts.append(tr("{size} MB", size=f"{load.memory / 1e6:.0f}"))
+        hint = [tr("Processor, of all its cores, and memory that the program uses")]
+        if load.gpu is not None:
+            parts.append(tr("GPU {size} GB", size=f"{load.gpu[0] / 1e9:.1f}"))
+            hint.append(tr("Memory of the graphics card in use, of {size} GB", size=f"{load.gpu[1] / 1e9:.1f}"))
+        self.load.setText("  ·  ".join(parts))
+        self.load.setToolTip(tooltip_text("\n".join(hint)))
 
     def show_stats(self, stats: LiveStats, kind: DriverKind) -> None:
         """Show frame rate and latency."""

@@ -28,6 +28,7 @@ GRAIN_FROM, GRAIN_HEIGHT = 0.24, 0.4  # strip of skin below the middle of the ey
 RIM = 0.05  # eye widths inside the lids that are lid line rather than eye, in a drawing
 OWN_EDGE = 0.05  # eye widths over which the filled-in white blends into the photo's own white
 OWN_LIGHT = (0.6, 0.85)  # brightness of the photo's own white, relative to the bright white
+OWN_TONE = (0.7, 0.9)  # its darkest channel, relative to that brightness: the rim of a large blue iris is bright too
 SKIN = np.array([1.0, 0.76, 0.66])  # colour of skin in white light
 PALER = 0.35  # share of its colour removed from the white: between the lids, pixels are half skin
 LEAST_WHITE = 0.8  # brightness of the white relative to the skin below the eye: a narrow eye shows only shaded white
@@ -36,6 +37,7 @@ CHANGED, NARROWED = (0.04, 0.16), (0.12, 0.4)  # change of opening over which th
 RIM_FROM, RIM_TO = 0.02, 0.1  # distance inside the lids, in eye widths, over which it fades in
 LOOKS_AWAY = (0.03, 0.1)  # iris moves, in eye widths, that would leave part of the old iris beside the lids
 OWN_LASHES = (0.02, 0.1)  # depth below the upper lid, eye widths, over which the photo's lashes and their shadow end
+NO_IRIS = 0.87  # brightness of a statue's iris relative to its eyeball; the palest of 100 others has 0.83
 DARKER = 0.25  # share by which they are darker than the eyeball where they stay as they are
 LASH_DOWN, LASH_UP = 0.04, 0.05  # how far the drawn lashes lie inside a narrowed eye, outside a widened one, eye widths
 UNSHADED = 0.2  # widening at which the lid casts no shadow on the eyeball any more
@@ -59,6 +61,7 @@ class EyeLayer:
         lash: (3,) colour of the lash line.
         lash_strength: 0..1, how dark the source's own lash line is.
         flat: Lid and lashes move with the mesh, and the ball has no shade: a drawing, or a pet.
+        blank: No iris is seen, as in a shut eye or a statue's: there is no gaze to draw.
     """
 
     eye: EyeIndices
@@ -73,6 +76,7 @@ class EyeLayer:
     lash: Picture
     lash_strength: float
     flat: bool = False
+    blank: bool = False
 
 
 def corners_left_to_right(shape: Float, eye: EyeIndices) -> tuple[Float, Float]:
@@ -136,7 +140,8 @@ def prepare_eye(image: Image, points: Float, eye: EyeIndices) -> EyeLayer:
     brow = polygon_mask(n, n, local(BROW_LEFT if eye is EYE_LEFT else BROW_RIGHT))
     lid = _lid_skin(pixels, full, brow, skin_below, w)
     lash, strength = _lash_colour(pixels, local(eye.upper), skin_below, w)
-    return EyeLayer(eye, n, zoom, np.stack([a, b]), ball, own, iris, iris_mask, lid, lash, strength)
+    blank = _seen_iris(iris[iris_mask > 0.9], ball[n // 3 : -n // 3, n // 3 : -n // 3]) > NO_IRIS
+    return EyeLayer(eye, n, zoom, np.stack([a, b]), ball, own, iris, iris_mask, lid, lash, strength, blank=blank)
 
 
 def _sample(image: npt.NDArray[np.generic], xy: Float) -> Float:
@@ -169,6 +174,11 @@ def _refine_iris(patch: Image, visible: Picture, centre: Float, radius: float, w
     return (c[best, 0], float(r[best, 0, 0])) if np.isfinite(value[best]) else (centre, radius)
 
 
+def _seen_iris(iris: Picture, ball: Picture) -> float:
+    """Brightness of an iris (M, 3) relative to that of its eyeball (h, w, 3); about 1 where no iris is seen."""
+    return float(np.median(iris.sum(1)) / max(float(ball.sum(2).mean()), 1.0)) if len(iris) else 1.0
+
+
 def _fill_white(
     pixels: Picture, known: npt.NDArray[np.bool_], full: npt.NDArray[np.bool_], w: float, skin: Float
 ) -> tuple[Picture, Picture]:
@@ -178,16 +188,19 @@ def _fill_white(
         white = _whitened(np.asarray(0.5 * tone + 95, np.float64), skin)
         return np.zeros_like(pixels) + white.astype(np.float32), np.zeros(pixels.shape[:2], np.float32)
     samples = pixels[known]
-    bright = samples[samples.sum(1) >= np.quantile(samples.sum(1), 0.7)].mean(0)
-    white = _whitened(np.asarray(bright, np.float64), skin)
-    weight = known * np.clip(pixels.sum(2) / white.sum(), 0.2, 1) ** 2
+    brightest = samples[samples.sum(1) >= np.quantile(samples.sum(1), 0.7)].mean(0)
+    white = _whitened(np.asarray(brightest, np.float64), skin)
+    bright = pixels.sum(2) / np.float32(white.sum())
+    tone = (pixels / np.maximum(white, 1).astype(np.float32)).min(2) / np.maximum(bright, 0.01)
+    weight = known * np.clip(bright * smoothstep(*OWN_TONE, tone), 0.2, 1) ** 2
     num = cv2.GaussianBlur(pixels * weight[..., None], (0, 0), 0.09 * w)
     den = cv2.GaussianBlur(weight.astype(np.float32), (0, 0), 0.09 * w)[..., None]
     across = np.abs(np.arange(len(pixels)) - len(pixels) / 2) / (w / 2)  # 1 at the corners, where the ball turns away
     fall = (1 - CORNER_SHADE * smoothstep(0.3, 1.0, across))[None, :, None].astype(np.float32)
     filled = (0.45 * (num + white * 0.05) / (den + 0.05) + 0.55 * white) * fall
     depth = cv2.distanceTransform(known.astype(np.uint8), cv2.DIST_L2, 3)
-    light = smoothstep(*OWN_LIGHT, cv2.GaussianBlur(pixels.sum(2), (0, 0), 0.02 * w) / white.sum())  # excludes lashes
+    light = smoothstep(*OWN_LIGHT, cv2.GaussianBlur(bright, (0, 0), 0.02 * w))  # excludes lashes
+    light = light * smoothstep(*OWN_TONE, cv2.GaussianBlur(tone, (0, 0), 0.02 * w))
     own = np.asarray(np.clip(depth / (OWN_EDGE * w), 0, 1) * light, np.float32)
     return np.asarray(filled + (pixels - filled) * own[..., None], np.float32), own
 
@@ -319,7 +332,7 @@ def draw_eye(
     mask = cv2.GaussianBlur(inside, (0, 0), 0.6) * np.float32(np.clip((gap - 0.8) / 1.2, 0, 1) * active)
     if not layer.flat and (still := 1 - float(smoothstep(*LOOKS_AWAY, looks))) > 0:
         mask *= 1 - np.float32(still) * _lid_rim(inside, width)
-    if mask.max() > 0:
+    if mask.max() > 0 and not layer.blank:
         turn = np.array(
             [[math.cos(source_angle), -math.sin(source_angle)], [math.sin(source_angle), math.cos(source_angle)]]
         )

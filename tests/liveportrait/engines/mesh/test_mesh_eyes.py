@@ -140,6 +140,37 @@ def test_an_eye_that_looks_aside_keeps_its_dark_lashes(stage, opening):
         assert drawn[y : y + 2, x].mean() < 90
 
 
+def test_eyes_without_an_iris_have_no_gaze(stage):
+    """Statues and sleepers: what was taken for an iris moved across the lid as a dark blot."""
+    stone = stage.portrait.crop.copy()
+    points = stage.face.points.astype(np.float64)
+    for eye in EYES:
+        cv2.fillPoly(stone, [points[list(eye.ring), :2].round().astype(np.int32)], (190, 170, 150))
+    portrait = stage.engine.encode(stone, stage.face)
+    assert all(layer.blank for layer in portrait.features.eyes)
+    assert not any(layer.blank for layer in stage.portrait.features.eyes)
+    aside = np.zeros((1, 478, 3), np.float32)
+    for eye in EYES:
+        aside[0, eye.iris : eye.iris + 5, 0] = 0.05
+    ahead, looking = (stage.engine.render(portrait, stage.keypoints(delta=d)) for d in (0 * aside, aside))
+    np.testing.assert_array_equal(ahead, looking)
+
+
+def test_the_rim_of_a_bright_iris_is_not_taken_for_white(stage):
+    """A large blue iris left a blue ring where it had been."""
+    blue = stage.portrait.crop.copy()
+    points = stage.face.points.astype(np.float64)
+    for eye in EYES:
+        middle = points[eye.iris, :2]
+        width = np.linalg.norm(points[eye.outer, :2] - points[eye.inner, :2])
+        cv2.fillPoly(blue, [points[list(eye.ring), :2].round().astype(np.int32)], (225, 220, 215))
+        cv2.circle(blue, tuple(middle.round().astype(int).tolist()), round(0.33 * width), (110, 180, 250), -1)
+        cv2.circle(blue, tuple(middle.round().astype(int).tolist()), round(0.18 * width), (30, 60, 90), -1)
+    for layer in eyes.prepare_eyes(blue, points):
+        inside = layer.ball[layer.size * 2 // 5 : layer.size * 3 // 5, layer.size // 3 : layer.size * 2 // 3]
+        assert (inside[..., 2] - inside[..., 0]).max() < 80
+
+
 def test_the_eyeball_is_the_photo_where_its_white_is_seen(stage):
     for layer in eyes.prepare_eyes(stage.portrait.crop, stage.face.points.astype(np.float64)):
         patch = eyes.eye_patch(stage.portrait.crop, layer.corners.mean(0), layer.zoom, layer.size)

@@ -1,8 +1,10 @@
-"""A driving channel: the motion of one driver with its neutral frame, smoothed and sampled at any time."""
+"""A driving channel: the motion of one driver with its neutral frame, smoothed and sampled at any time.
+
+What a camera shows has no future: ``liveportrait.live_channel`` takes the same steps while the motion arrives.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -13,7 +15,7 @@ import numpy.typing as npt
 
 from liveportrait.cues import NAME as CUES
 from liveportrait.cuts import CutEaser
-from liveportrait.driving import FaceHold
+from liveportrait.driving import FaceHold, Shown
 from liveportrait.motion import Array, Motion, blend, euler_from_rotation
 from liveportrait.noise import NoiseHold
 from liveportrait.reference import lone_reference, neutrality, reference_index
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from liveportrait.options import AnimationOptions
 
 MARGIN: Final = 256  # extra frames on both sides from which a piece of a smoothed track is computed
-HOLD: Final = 0.5  # seconds for which the last motion is held after the driving face is lost
-EASE: Final = 0.7  # seconds over which it then eases to neutral
 FAR: Final = 1.0  # excess of the neutrality cost from which the user is warned about a chosen reference
 
 
@@ -108,6 +108,43 @@ def find_shots(track: MotionTrack, reference: Motion, engine: Engine) -> Shots |
     return Shots(starts, neutral, reference, engine.camera_turns) if any(neutral) else None
 
 
+class MotionCleaner:
+    """The first steps of every channel, frame by frame: remove image noise, level shots, ease cuts.
+
+    Args:
+        regions: The engine's.
+        shots: Shots that have neutral frames of their own; None if there are none.
+    """
+
+    def __init__(self, regions: Mapping[str, npt.NDArray[Any]], shots: Shots | None = None) -> None:
+        self._noise = NoiseHold(regions)
+        self._cuts = CutEaser()
+        self._shots = shots
+        self._row = 0
+
+    def reset(self) -> None:
+        """Start over, as after a jump in time."""
+        self._noise.reset()
+        self._cuts.reset()
+        self._row = 0
+
+    def __call__(self, motion: Motion, time: float, *, hold: bool, ease: float) -> Motion:
+        """Motion without noise and hard cuts.
+
+        Args:
+            motion: The next frame with a face (N = 1).
+            time: Its time in seconds.
+            hold: Whether to remove image noise (liveportrait.noise).
+            ease: Seconds of the transition after a cut; 0 for none.
+        """
+        if hold:
+            motion = self._noise(motion)
+        if self._shots is not None:
+            motion = self._shots.levelled(motion, self._row)
+        self._row += 1
+        return self._cuts(motion, time, ease) if ease > 0 else motion
+
+
 def smooth_track(
     track: MotionTrack,
     variance: float,
@@ -127,37 +164,18 @@ def smooth_track(
     if (variance <= 0 and ease <= 0 and shots is None) or track.found < 3:
         return track
     result = track.emptied()
-    parts = _held(track, regions) if variance > 0 else (part for _, part in track.chunks(MARGIN))
-    parts = parts if shots is None else _levelled(parts, shots)
-    for before, part, after in _neighbours(_eased(parts, track, ease) if ease > 0 else parts):
+    clean = MotionCleaner(regions, shots)
+    times = (float(time) for index, time in enumerate(track.times) if track.seen(index))
+    parts = (
+        Motion.concatenate([clean(part[i], next(times), hold=variance > 0, ease=ease) for i in range(len(part))])
+        for _, part in track.chunks(MARGIN)
+    )
+    for before, part, after in _neighbours(parts):
         wide = smooth_motion(Motion.concatenate([*before, part, *after]), variance, keep=regions.get("lids"))
         start = sum(map(len, before))
         result.append_rows(wide[np.arange(start, start + len(part))])
     track.close()
     return result
-
-
-def _held(track: MotionTrack, regions: Mapping[str, npt.NDArray[Any]]) -> Iterator[Motion]:
-    """The motion of a clip in pieces, without image noise."""
-    hold = NoiseHold(regions)
-    for _, part in track.chunks(MARGIN):
-        yield Motion.concatenate([hold(part[i]) for i in range(len(part))])
-
-
-def _levelled(parts: Iterable[Motion], shots: Shots) -> Iterator[Motion]:
-    """The motion of a clip in pieces, each shot relative to its own neutral frame."""
-    first = 0
-    for part in parts:
-        yield shots.levelled(part, first)
-        first += len(part)
-
-
-def _eased(parts: Iterable[Motion], track: MotionTrack, seconds: float) -> Iterator[Motion]:
-    """The motion of a clip in pieces, with its cuts eased."""
-    ease = CutEaser()
-    times = (float(time) for index, time in enumerate(track.times) if track.seen(index))
-    for part in parts:
-        yield Motion.concatenate([ease(part[i], next(times), seconds) for i in range(len(part))])
 
 
 def _neighbours(parts: Iterable[Motion]) -> Iterator[tuple[list[Motion], Motion, list[Motion]]]:
@@ -223,7 +241,6 @@ class Neutral:
         index: Its number.
         measured: Whether it was searched for.
         shots: Shots that have neutral frames of their own, or None.
-        starts: When they begin, in seconds.
         notes: Notes for the user.
     """
 
@@ -231,7 +248,6 @@ class Neutral:
     index: int = 0
     measured: bool = False
     shots: Shots | None = None
-    starts: tuple[Fraction, ...] = ()
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -253,16 +269,7 @@ class Neutral:
         lone = len(track) == 1
         motion, index, notes = choose_reference(track, engine, replace(options, reference=rule), lone)
         measured = options.relative and rule == "auto" and not lone
-        shots = find_shots(track, motion, engine) if measured else None
-        times = [time for i, time in enumerate(track.times) if track.seen(i)] if shots is not None else []
-        starts = tuple(times[row] for row in shots.starts) if shots is not None else ()
-        return cls(motion, index, measured, shots, starts, tuple(notes))
-
-    def levelled(self, motion: Motion, time: Fraction) -> Motion:
-        """Motion at a time of the clip (N = 1), its shot relative to its own neutral frame."""
-        if self.shots is None:
-            return motion
-        return self.shots.levelled(motion, self.shots.starts[max(0, bisect_right(self.starts, time) - 1)])
+        return cls(motion, index, measured, find_shots(track, motion, engine) if measured else None, tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -330,11 +337,11 @@ class ChannelPlayer:
     def __init__(self, channel: DrivingChannel) -> None:
         self.channel = channel
         self._samplers = {loop: MotionSampler(channel.track, loop) for loop in (False, True)}
-        self._hold: FaceHold[Motion] = FaceHold(HOLD, EASE)
+        self._hold: FaceHold[Motion] = FaceHold()
         self._before = Fraction(0)
 
-    def at(self, time: Fraction, rest: Motion | None = None, *, loop: bool = False) -> tuple[Motion, bool, int]:
-        """Motion (N = 1) at a time, whether a face is visible then, and the number of the frame on screen.
+    def at(self, time: Fraction, rest: Motion | None = None, *, loop: bool = False) -> Shown:
+        """Motion at a time.
 
         Args:
             time: Seconds.
@@ -343,5 +350,6 @@ class ChannelPlayer:
         """
         motion, index = self._samplers[loop](time)
         step, self._before = abs(float(time - self._before)), time
-        rest = self.channel.reference if rest is None else rest
-        return self._hold(motion, rest, step), motion is not None, index
+        reference = self.channel.reference
+        held = self._hold(motion, reference if rest is None else rest, step)
+        return Shown(held, reference, motion is not None, index, self.channel.still)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from models.face import Face, checked
 from models.topology import POINTS
 
 T = TypeVar("T")
+HOLD: Final = 0.5  # seconds for which the last motion is held after the driving face is lost
+EASE: Final = 0.7  # seconds over which it then eases to neutral
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,11 @@ class FaceHold(Generic[T]):
     """
 
     def __init__(
-        self, hold: float = 0.2, ease: float = 0.5, regain: float = 0.25, mix: Callable[[Any, Any, float], Any] = blend
+        self,
+        hold: float = HOLD,
+        ease: float = EASE,
+        regain: float = 0.25,
+        mix: Callable[[Any, Any, float], Any] = blend,
     ) -> None:
         self.hold = hold
         self.ease = ease

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
@@ -99,8 +99,10 @@ class PartMix:
             rest: Motion that a lost driver eases to (N = 1); None is each driver's own reference.
             loop: Whether drivers start over after their end; otherwise their last frame holds.
         """
-        shown = {name: one.at(time, rest, loop=loop)[0] for name, one in self._players.items()}
-        return self._joined({"all": motion} | shown)
+        if not self._players:
+            return motion
+        shown = {name: one.at(time, rest, loop=loop).motion for name, one in self._players.items()}
+        return self._joined({"all": motion} | {name: one for name, one in shown.items() if one is not None})
 
     def _joined(self, motions: dict[str, Motion]) -> Motion:
         return motions["all"] if len(motions) == 1 else combine(motions, self._engine.regions)
@@ -165,10 +167,8 @@ class MotionMix:
             rest: Motion that a lost driver eases to (N = 1); None is each driver's own reference.
         """
         back, time = self._course.back(time), self._course.place(time)
-        motion, seen, index = self._rest, True, 0
-        if self._main is not None:
-            motion, seen, index = self._main.at(time, rest, loop=self._loop)
-        joined = None if motion is None else self._parts.join(motion, time, rest, loop=self._loop)
+        shown = Shown(self._rest, None) if self._main is None else self._main.at(time, rest, loop=self._loop)
+        joined = None if shown.motion is None else self._parts.join(shown.motion, time, rest, loop=self._loop)
         if joined is not None and self.reference is not None:
             joined = at_rest(joined, self.reference, self._resting, self._engine)
         expression = self._expression(time)
@@ -178,8 +178,7 @@ class MotionMix:
                 joined = blend(joined, self._first[0], back)
             if back and expression is not None and self._first[1] is not None:
                 expression = between(expression, self._first[1], back)
-        still = self._main is not None and self._main.channel.still
-        return Shown(joined, self.reference, seen, index, still, expression=expression)
+        return replace(shown, motion=joined, reference=self.reference, expression=expression)
 
     def _expression(self, time: Fraction) -> Expression | None:
         if self._track is None:

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from app.events import EventStream  # noqa: E402
-from app.frames.resources import load_job_engine  # noqa: E402
+from app.frames.resources import Resources  # noqa: E402
 from app.live import LiveSession, NullSink, source_from_text  # noqa: E402
 from app.live.frames import LiveFrame  # noqa: E402
 from app.live.recorder import RecorderSink  # noqa: E402
@@ -180,7 +180,7 @@ def main() -> int:
     memory: list[float] = []
     events = EventStream(lambda event: print(event.message, file=sys.stderr) if event.message else None)
     with tempfile.TemporaryDirectory() as folder:
-        engine = load_job_engine(options, events.info, events.warn)
+        engine = Resources().engine(options, events.info, events.warn)
         with Watched(options, live, engine=engine, events=events) as session:
             sender = TransmissionSink(StreamTarget.parse(f"udp://127.0.0.1:{receiver.port}"), live)
             sinks: list[Sink] = [

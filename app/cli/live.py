@@ -125,7 +125,7 @@ def run_session(
         AppError: The session could not start, or the recording failed.
     """
     from app.expressions import expression_from
-    from app.frames.resources import load_job_engine, open_tracker
+    from app.frames.resources import Resources
     from app.live import LiveSession, NullSink, source_from_text
     from app.live.recorder import RecorderSink
     from app.live.streams import stream_sinks
@@ -136,9 +136,7 @@ def run_session(
 
     width, height = live.size
     mode = Mode(width, height, live.camera_rate, live.camera_mjpg)
-    source = source_from_text(
-        live.camera, mode, mirror=live.mirror, turn=int(live.camera_turn), reference=options.animation.reference
-    )
+    source = source_from_text(live.camera, mode, mirror=live.mirror, turn=int(live.camera_turn))
     expression = expression_from(options.input.expression, options.input.sliders)
     recorder: Sink | None = None
     if live.record:
@@ -147,13 +145,14 @@ def run_session(
             recorder = TrackRecorderSink(live.record, overwrite=options.output.overwrite, inputs=read)
         else:
             recorder = RecorderSink.of(live.record, options.output, live, read)
+    resources = Resources()
     engine = interruptible(
-        lambda step: load_job_engine(options, events.info, events.warn, step), token, events.info, "Loading the engine"
+        lambda step: resources.engine(options, events.info, events.warn, step), token, events.info, "Loading the engine"
     )
     interruptible(  # loads the models here, since Ctrl-C does not reach the session's threads
-        lambda _: open_tracker(options.input.finder), token, events.info, "Loading the face detector"
+        lambda _: resources.tracker(options.input.finder), token, events.info, "Loading the face detector"
     )
-    with LiveSession(options, live, engine=engine, events=events) as session:
+    with LiveSession(options, live, engine=engine, events=events, resources=resources) as session:
         session.set_expression(expression)
         if live.vcam:
             session.add_sink(VirtualCameraSink(VirtualCameraSettings.of(live)))

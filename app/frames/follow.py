@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
@@ -13,7 +13,6 @@ import numpy.typing as npt
 from app.errors import NoFaceError, UsageError
 from app.media.files import scratch_error
 from app.media.prefetch import stage
-from liveportrait.channel import DrivingChannel, Neutral, choose_reference
 from liveportrait.driving import DrivingReader
 from liveportrait.track import MotionTrack
 from models.choices import LARGEST, FaceChoice
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from app.frames.timings import Timings
     from app.media.clip import ClipReader, Frame
     from liveportrait.engines.base import Engine
-    from liveportrait.motion import Motion
-    from liveportrait.options import AnimationOptions
 
 T = TypeVar("T")
 QUEUE_BYTES: Final = 64 << 20  # limit on decoded frames that wait between two stages
@@ -153,45 +150,3 @@ def read_driving(
 def scratch_track() -> MotionTrack:
     """An empty track on disk."""
     return MotionTrack(fault=scratch_error)
-
-
-@contextmanager
-def _about_reference() -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise UsageError(msg("{option:reference}: {error}", error)) from None
-
-
-def make_channel(
-    track: MotionTrack, engine: Engine, options: AnimationOptions, *, further: bool = False, chosen: int | None = None
-) -> DrivingChannel:
-    """See DrivingChannel.of.
-
-    Raises:
-        UsageError: The requested neutral frame does not exist or has no face.
-    """
-    with _about_reference():
-        return DrivingChannel.of(track, engine, options, further=further, chosen=chosen)
-
-
-def find_neutral(track: MotionTrack, engine: Engine, options: AnimationOptions) -> Neutral:
-    """See Neutral.of.
-
-    Raises:
-        UsageError: The requested neutral frame does not exist or has no face.
-    """
-    with _about_reference():
-        return Neutral.of(track, engine, options)
-
-
-def neutral_frame(
-    track: MotionTrack, engine: Engine, options: AnimationOptions, *, lone: bool
-) -> tuple[Motion, int, list[str]]:
-    """See liveportrait.channel.choose_reference.
-
-    Raises:
-        UsageError: The requested neutral frame does not exist or has no face.
-    """
-    with _about_reference():
-        return choose_reference(track, engine, options, lone)

@@ -15,9 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from app.frames.resources import Resources
 from app.frames.templates import fill_track
-from app.media.contents import content_hash
 from app.option_files import IDLE
 from liveportrait.motion_check import fine_time
 from liveportrait.template import SUFFIX, save_track
@@ -183,39 +181,6 @@ class MotionCache:
         for path in paths:
             path.unlink(missing_ok=True)
         return len(paths)
-
-
-class CachedResources(Resources):
-    """Caches the motion of clips on disk.
-
-    Args:
-        cache: The cache.
-        file_hash: Hash of the content of an input.
-
-    Attributes:
-        read: Number of clips read.
-    """
-
-    def __init__(self, cache: MotionCache | None = None, file_hash: Callable[[Path], str] = content_hash) -> None:
-        self._cache = cache or MotionCache()
-        self._hash = file_hash
-        self.read = 0
-
-    def motion(
-        self,
-        driving: Path,
-        options: RenderOptions,
-        engine: Engine,
-        track: MotionTrack,
-        read: Callable[[], bool],
-        token: CancelToken,
-        *,
-        wait: bool = True,
-    ) -> None:
-        """See Resources."""
-        key = motion_key(self._hash(driving), engine, options)
-        if not self._cache.fill(key, track, read, token, wait=wait):
-            self.read += 1
 
 
 if sys.platform == "win32":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,6 @@ from models.messages import about, msg
 
 if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
-    from liveportrait.motion import Motion
     from liveportrait.template import MotionTemplate
     from liveportrait.track import MotionTrack
 
@@ -60,18 +58,6 @@ def check_fits(template: MotionTemplate, path: Path, engine: Engine) -> None:
         template.require(engine.family, engine.keypoints)
     except ValueError as error:
         raise UsageError(about(path, str(error))) from None
-
-
-def neutral_motion(template: MotionTemplate, choice: str, chosen: Iterable[int]) -> Motion:
-    """The neutral motion that a playing template is relative to.
-
-    Args:
-        template: The template.
-        choice: "first" takes the first frame with a face; anything else keeps the template's own neutral frame.
-        chosen: Numbers of the played frames.
-    """
-    first = next((i for i in chosen if template.found[i]), 0)
-    return template.motion[first if choice == "first" else template.reference]
 
 
 def time_base_of(times: tuple[Fraction, ...]) -> Fraction | None:

@@ -25,7 +25,7 @@ def live_source(session: Session, playback: Playback) -> DriverSource | None:
     """The live source of a session's driver, or None if sliders alone pose the portrait; may read files, list cameras.
 
     Args:
-        session: The driver, the part of it to play, the neutral frame of a template, and the settings of a camera.
+        session: The driver, the part of it to play, and the settings of a camera.
         playback: Playback controls: pause, and for what has a timeline also seek, step and loop.
 
     Raises:
@@ -47,8 +47,7 @@ def live_source(session: Session, playback: Playback) -> DriverSource | None:
         width, height = live.size
         mode = Mode(width, height, live.camera_rate, live.camera_mjpg)
         return camera_source(driver.source, mode, mirror=live.mirror, turn=turn, playback=playback)
-    reference = session.value("reference")
-    return file_source(driver.source, playback=playback, reference=reference, part=options.driving_part)
+    return file_source(driver.source, playback=playback, part=options.driving_part)
 
 
 def _unseen(session: Session) -> TrackDriver:

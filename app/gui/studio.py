@@ -14,7 +14,8 @@ from PySide6.QtGui import QImage
 
 from app.errors import AppError, MediaError
 from app.events import Event, EventStream
-from app.frames.motion_cache import CachedResources
+from app.frames.motion_cache import MotionCache
+from app.frames.resources import Resources
 from app.gui import qt_images
 from app.gui.downloads import Downloads
 from app.gui.jobs import RenderQueue
@@ -123,7 +124,7 @@ class Studio(QObject):
         self._presenter.done.connect(self._take)
         self._presenter.failed.connect(self.failed)
         make = make_live or LiveSession
-        self.live = make(events=EventStream(self._event), on_change=self._changed, resources=CachedResources())
+        self.live = make(events=EventStream(self._event), on_change=self._changed, resources=Resources(MotionCache()))
         self._sink = PreviewSink(self._frame, painted_by_caller=True)
         self.live.add_sink(self._sink)
         self.outputs = LiveOutputs(self)

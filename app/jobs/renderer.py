@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import traceback
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from app.environment import fault
 from app.errors import AppError, CancelledError, ExitCode
 from app.events import CancelToken, EventStream
-from app.frames.motion_cache import CachedResources, MotionCache
+from app.frames.motion_cache import MotionCache
+from app.frames.resources import Resources
 from app.jobs.hashes import input_files, joint_hash
 from app.jobs.queue import tag
 from app.jobs.record import JobRecord
@@ -24,16 +23,11 @@ from app.media.outnames import check_not_inputs, check_plain
 from app.options import RenderOptions
 from app.render import Job, render
 from app.render.job import side_by_side_path
-from liveportrait.batching import free_gpu_memory, is_out_of_memory
-from models.choices import EMBEDDED
+from liveportrait.batching import is_out_of_memory
 from models.messages import changed, joined, msg
 
 if TYPE_CHECKING:
-    from app.frames.resources import Say
-    from liveportrait.animator import Scene
-    from liveportrait.engines.base import Engine
-    from models.choices import DetectorChoice
-    from models.tracker import FaceTracker
+    pass
 
 PORTRAITS: Final = 2  # encoded portraits that a worker keeps
 ENGINES: Final = 2  # engines that a worker keeps
@@ -72,79 +66,6 @@ class Outcome:
     details: str = ""
 
 
-class KeptResources(CachedResources):
-    """Engines, face tracker, the last portraits, and motion on disk.
-
-    Args:
-        cache: Cache of motion on disk.
-        file_hash: Hash of the content of an input.
-        threads: CPU threads for engines whose options don't set the number; 0 lets the engine choose.
-
-    Attributes:
-        loaded: Number of engines loaded.
-        encoded: Number of portraits encoded.
-    """
-
-    def __init__(self, cache: MotionCache, file_hash: Callable[[Path], str], threads: int = 0) -> None:
-        super().__init__(cache, file_hash)
-        self._threads = threads
-        self._engines: OrderedDict[Any, tuple[Engine, list[str], list[str]]] = OrderedDict()
-        self._scenes: OrderedDict[tuple[Any, ...], tuple[Scene, list[str]]] = OrderedDict()
-        self._tracker: FaceTracker | None = None
-        self._detector = EMBEDDED
-        self.loaded = self.encoded = 0
-
-    def engine(self, options: RenderOptions, say: Say, warn: Say, step: Say | None = None) -> Engine:
-        """See Resources."""
-        program = options.program
-        threads = program.threads or self._threads
-        key = replace(program, threads=threads, json_lines=False, quiet=False)
-        if key not in self._engines:
-            said: list[str] = []
-            warned: list[str] = []
-            asked = replace(options, program=replace(program, threads=threads))
-            engine = super().engine(asked, said.append, warned.append, step)
-            self._engines[key] = engine, said, warned
-            self.loaded += 1
-            while len(self._engines) > ENGINES:
-                self._engines.popitem(last=False)
-        self._engines.move_to_end(key)
-        engine, said, warned = self._engines[key]
-        for sentence in said:
-            say(sentence)
-        for sentence in warned:
-            warn(sentence)
-        return engine
-
-    def tracker(self, detector: DetectorChoice) -> FaceTracker:
-        """See Resources."""
-        if self._tracker is None or self._detector != detector:
-            self._tracker, self._detector = super().tracker(detector), detector
-        return self._tracker
-
-    def scene(
-        self, source: Path, options: RenderOptions, engine: Engine, make: Callable[[], tuple[Scene, list[str]]]
-    ) -> tuple[Scene, list[str]]:
-        """See Resources."""
-        wanted = options.input
-        placed = tuple(self._hash(Path(name)) for name in (wanted.landmarks, wanted.points) if name)
-        key = str(source), self._hash(source), id(engine), wanted, placed, options.animation, options.output.background
-        if key not in self._scenes:
-            while len(self._scenes) >= PORTRAITS:
-                self._scenes.popitem(last=False)
-            self._scenes[key] = make()
-            self.encoded += 1
-        self._scenes.move_to_end(key)
-        return self._scenes[key]
-
-    def forget(self) -> None:
-        """Free everything that uses memory."""
-        self._engines.clear()
-        self._scenes.clear()
-        gc.collect()
-        free_gpu_memory()
-
-
 class JobRenderer:
     """Renders jobs. The result of each is left hidden beside its name, see app.jobs.target.
 
@@ -158,7 +79,7 @@ class JobRenderer:
         self, cache: Path | None = None, file_hash: Callable[[Path], str] = content_hash, threads: int = 0
     ) -> None:
         self._hash = file_hash
-        self.resources = KeptResources(MotionCache(cache), file_hash, threads)
+        self.resources = Resources(MotionCache(cache), file_hash, threads=threads, engines=ENGINES, photos=PORTRAITS)
 
     def render(self, job: JobRecord, events: EventStream, token: CancelToken) -> Outcome:
         """Render one job; all errors become part of the outcome.

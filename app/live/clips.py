@@ -22,7 +22,6 @@ from models.messages import msg
 if TYPE_CHECKING:
     from app.live.capture import Capture
     from app.live.context import SessionContext
-    from app.live.engine import Trackers
     from app.live.portraits import Moving, PortraitStore, PreparedPortrait
     from app.media.clip import Frame
 
@@ -33,16 +32,14 @@ class ClipPlayer:
     Args:
         context: Shared by the parts of the session.
         portraits: Provides the clip and receives its frames.
-        trackers: Tracks the face of the clip.
         capture: Tells whether the driver's next frame is imminent.
     """
 
-    def __init__(self, context: SessionContext, portraits: PortraitStore, trackers: Trackers, capture: Capture) -> None:
+    def __init__(self, context: SessionContext, portraits: PortraitStore, capture: Capture) -> None:
         self.playback: Playback | None = None
         """Controls of the playing clip, or None."""
         self._context = context
         self._portraits = portraits
-        self._trackers = trackers
         self._capture = capture
         self._changed = threading.Event()
         self._player: Player | None = None
@@ -96,7 +93,7 @@ class ClipPlayer:
         player.open()
         now: Moving | None = moving
         while now is not None and (now.playback, now.part) == (moving.playback, moving.part) and not player.cancelled:
-            self._trackers.get_any().reset()
+            self._context.tracker().reset()
             self._show(now, player)
             now = self._moving()
 
@@ -105,7 +102,7 @@ class ClipPlayer:
         engine, settings = self._context.engine, self._context.settings
         if engine is None:
             return
-        maker = SceneMaker(engine, self._trackers.get_any(), settings.options, moving.title, moving.subject)
+        maker = SceneMaker(engine, self._context.tracker(), settings.options, moving.title, moving.subject)
         last: PreparedPortrait | None = None
         for _, scene in maker.moving(self._frames(player, settings.live.picture_size), Timings()):
             current = self._moving()

@@ -12,10 +12,13 @@ from app.events import Event, EventStream
 from app.live.control import guarded
 from app.live.settings import Settings
 from app.live.states import State, may_move
+from models.choices import EMBEDDED, DetectorChoice
 
 if TYPE_CHECKING:
+    from app.frames.resources import Resources
     from app.live.pipeline import Pipeline
     from liveportrait.engines.base import Engine
+    from models.tracker import FaceTracker
 
 Change = Literal["state", "portraits", "sinks", "camera", "quality", "engine", "countdown"]
 """What has changed in a session."""
@@ -29,6 +32,7 @@ class SessionContext:
         clock: Source of seconds.
         events: Receives messages.
         on_change: Called with each change.
+        resources: Loads and keeps engines and face trackers.
 
     Attributes:
         engine: The current engine, or None before one is loaded.
@@ -40,9 +44,16 @@ class SessionContext:
     """
 
     def __init__(
-        self, settings: Settings, clock: Callable[[], float], events: EventStream, on_change: Callable[[Change], object]
+        self,
+        settings: Settings,
+        clock: Callable[[], float],
+        events: EventStream,
+        on_change: Callable[[Change], object],
+        resources: Resources,
     ) -> None:
         self.clock = clock
+        self.resources = resources
+        self._refused: DetectorChoice | None = None  # reported as not available
         self.engine: Engine | None = None
         self.pipeline: Pipeline | None = None
         self.state: State = "idle"
@@ -94,6 +105,17 @@ class SessionContext:
         """Wait until a condition holds, checked at each change; returns whether it holds."""
         with self._changed:
             return self._changed.wait_for(condition, timeout)
+
+    def tracker(self) -> FaceTracker:
+        """The face tracker of the calling thread; with the embedded detector if the requested one is not available."""
+        wanted = self._settings.options.input.finder
+        try:
+            return self.resources.tracker(wanted)
+        except AppError as error:
+            if self._refused != wanted:
+                self._refused = wanted
+                self.complain(error)
+            return self.resources.tracker(EMBEDDED)
 
     # ---- the pipeline ---------------------------------------------------------------------------------------------
     def redraw(self) -> None:

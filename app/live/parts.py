@@ -9,27 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from app.errors import AppError, CancelledError
-from app.events import CancelToken
-from app.frames.follow import FaceFollower, make_channel, read_driving, scratch_track
-from app.frames.templates import fill_track, open_fitting
-from app.frames.timings import Timings
+from app.frames.channels import opened_driver, read_channel
 from app.frames.voices import Manner, Performance, joined, open_track, open_voice
 from app.live.background import LatestTask
-from app.media.reader import open_clip
 from liveportrait.channel import ChannelPlayer, DrivingChannel
 from liveportrait.driving import Shown
 from liveportrait.mix import PartMix, at_rest
-from liveportrait.template import is_template
-from models.choices import LARGEST
 from models.messages import about, msg
 
 if TYPE_CHECKING:
+    from app.events import CancelToken
     from app.live.context import SessionContext
-    from app.live.engine import Trackers
     from app.options import RenderOptions
     from liveportrait.engines.base import Engine
     from liveportrait.motion import Motion
-    from models.tracker import FaceTracker
 
 TICKS: Final = 10**6  # resolution of the session's clock per second
 Driver = DrivingChannel | Performance
@@ -90,10 +83,7 @@ class PartDrivers:
         for region, play in self._played.items():
             said = play.at(_within(at, play, loop), manner.alone(region, self._played))
             shown = replace(shown, expression=said if shown.expression is None else joined(shown.expression, said))
-        own = {}
-        for path, player in self._own.items():
-            moved, seen, index = player.at(at, rest, loop=loop)
-            own[path] = Shown(moved, player.channel.reference, seen, index, player.channel.still)
+        own = {path: player.at(at, rest, loop=loop) for path, player in self._own.items()}
         for path, play in self._own_played.items():
             own[path] = Shown(None, None, expression=play.at(_within(at, play, loop), manner))
         return shown, own
@@ -116,7 +106,6 @@ class PartLoader:
 
     Args:
         context: Receives results, and errors about unusable files, whose parts then follow the driver.
-        trackers: Find faces.
 
     Attributes:
         current: Drivers loaded last, or None if no part has its own driver.
@@ -124,11 +113,10 @@ class PartLoader:
         task: The background task.
     """
 
-    def __init__(self, context: SessionContext, trackers: Trackers) -> None:
+    def __init__(self, context: SessionContext) -> None:
         self.current: PartDrivers | None = None
         self.task = LatestTask("live-parts", context.warn)
         self._context = context
-        self._trackers = trackers
         self._how: tuple[object, ...] = ()
         self.regions: frozenset[str] = frozenset()
         self._read: dict[Path, Driver] = {}  # currently playing, not to be read again when another one is added
@@ -146,7 +134,10 @@ class PartLoader:
         if voice and "lip" not in files:
             files["lip"] = Path(voice)
         self.regions = frozenset(files)
-        how = (id(engine), motion.reference == "first", motion.smooth, motion.official, motion.ease_cuts)
+        how = (
+            id(engine), motion.reference == "first", motion.smooth, motion.official, motion.ease_cuts,
+            options.input.fps,
+        )  # fmt: skip
         request = (how, tuple(files.items()), tuple(own), voice)
         if request == self.task.request:
             return
@@ -187,12 +178,15 @@ class PartLoader:
         self._show(PartDrivers(engine, parts, {path: read[path] for path in own if path in read}) if read else None)
 
     def _opened(self, path: Path, spoken: bool, engine: Engine, options: RenderOptions, token: CancelToken) -> Driver:
-        unseen = open_voice(path) if spoken else open_track(path)
+        context, unseen = self._context, open_voice(path) if spoken else open_track(path)
         if unseen is None:
-            return read_part(path, engine, self._trackers.get_any(), options, token)
+            with opened_driver(path, options, engine, further=True) as media:
+                return read_channel(
+                    path, media, engine, context.tracker(), options, token, further=True, resources=context.resources
+                )
         play = unseen.opened(token.check)
         if play.note:
-            self._context.warn(play.note)
+            context.warn(play.note)
         return play
 
 
@@ -203,29 +197,3 @@ def title_of(region: str, path: Path) -> str:
         "lip": msg("Lips from {name}", path.name), "eyes": msg("Eyes from {name}", path.name),
     }  # fmt: skip
     return titles.get(region, msg("Face driver {name}", path.name))
-
-
-def read_part(
-    path: Path, engine: Engine, tracker: FaceTracker, options: RenderOptions, token: CancelToken
-) -> DrivingChannel:
-    """Read the driver of one part.
-
-    Args:
-        path: Clip, photo or template.
-        engine: Reads the motion.
-        tracker: Finds the face; the largest one is used.
-        options: As in a render.
-        token: Cancels the reading.
-
-    Raises:
-        AppError: The file can't be used.
-    """
-    track, chosen = scratch_track(), None
-    if is_template(path):
-        chosen = fill_track(track, open_fitting(path, engine))
-    else:
-        with open_clip(path, film=True) as clip:
-            tracker.steady = not options.animation.official
-            follow = FaceFollower(tracker, LARGEST)
-            read_driving(clip, follow, engine, track, timings=Timings(), token=token)
-    return make_channel(track, engine, options.animation, further=True, chosen=chosen)

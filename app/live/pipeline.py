@@ -257,7 +257,6 @@ class Pipeline:
         if drawn.fresh and drawn.squares:
             self.timings.add("paste", done - start)
             self.rate.tick(done)
-        known = tracked.face is not None or (sample is not None and sample.gives_motion)
         self._count += 1
         return LiveFrame(
             index=self._count - 1,
@@ -268,7 +267,7 @@ class Pipeline:
             face=tracked.face,
             portrait=prepared.key,
             fresh=drawn.fresh,
-            seen=known and bool(drawn.squares),
+            seen=tracked.shown is not None and tracked.shown.seen and bool(drawn.squares),
             expression=None if tracked.shown is None else tracked.shown.expression,
             place=None if sample is None else sample.place,
             marks={"rendered": done},

@@ -23,7 +23,6 @@ from models.messages import msg
 if TYPE_CHECKING:
     from app.choices import FaceDriver, Subject
     from app.live.context import SessionContext
-    from app.live.engine import Trackers
     from app.media.clip import ClipReader
     from app.options import RenderOptions
     from liveportrait.animator import Scene, SourceFace
@@ -138,12 +137,10 @@ class PortraitStore:
 
     Args:
         context: Provides engine and options; notified when a portrait's status or the selection changes.
-        trackers: Find faces.
     """
 
-    def __init__(self, context: SessionContext, trackers: Trackers) -> None:
+    def __init__(self, context: SessionContext) -> None:
         self._context = context
-        self._trackers = trackers
         self._entries: dict[str, _Entry] = {}
         self._lock = threading.RLock()
         self._selected = ""
@@ -335,7 +332,7 @@ class PortraitStore:
         from app.media.clip import Frame
         from app.media.reader import open_clip
 
-        tracker = self._trackers.get_any()
+        tracker = self._context.tracker()
         if isinstance(picture, Path):
             with open_clip(picture, longest=longest) as reader:
                 width = reader.info.width

@@ -9,11 +9,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from app.live.motion import APPROACH, GAP, POOL, WINDOW
 from liveportrait.blendshapes import FaceReading
-from liveportrait.channel import EASE, HOLD
 from liveportrait.driving import FaceHold
 from liveportrait.expression import SLIDERS, Expression
+from liveportrait.live_channel import APPROACH, GAP, POOL, WINDOW, NeutralWindow
 from liveportrait.smoothing import OneEuro
 
 Floats = npt.NDArray[np.float32]
@@ -45,8 +44,8 @@ class LiveReadings:
     """
 
     def __init__(self, countdown: Callable[[int], None] | None = None) -> None:
-        self._say = countdown or (lambda _: None)
-        self._hold: FaceHold[Floats] = FaceHold(HOLD, EASE, mix=_mixed)
+        self._window = NeutralWindow(countdown)
+        self._hold: FaceHold[Floats] = FaceHold(mix=_mixed)
         self._filter = OneEuro()
         self.reset()
 
@@ -54,18 +53,16 @@ class LiveReadings:
         """Start over with another driver."""
         self._hold.reset()
         self._filter.reset()
+        self._window.reset()
         self._time: float | None = None
         self._rest: FaceReading | None = None  # reference of all values; None before the first reading
         self._head_only = self._next_head_only = True
         self._left = np.zeros_like(_REST)  # remaining transition to a new neutral face
         self._pool: list[FaceReading] = []
-        self._from = self._until = -math.inf  # time range of the readings in the pool
-        self._count: int | None = None  # seconds last announced
-        self._wish: float | None = None
 
     def recentre(self, at: float) -> None:
         """Use the face of the half second after a time as neutral; callable from any thread."""
-        self._wish = at
+        self._window.ask(at)
 
     def __call__(self, reading: FaceReading | None, time: float, *, smooth: bool = True) -> Expression:
         """The expression to show.
@@ -78,7 +75,8 @@ class LiveReadings:
         dt = 0.0 if self._time is None else max(time - self._time, 0.0)
         self._time = time
         self._left *= math.exp(-dt / APPROACH)
-        self._announce(time)
+        if self._window.asked(time):
+            self._pool, self._next_head_only = [], False
         values = None
         if reading is not None:
             self._look(reading, time)
@@ -90,28 +88,19 @@ class LiveReadings:
                 values = self._filter(values / span, dt) * span
         return _expression(self._hold(values, _REST, dt))
 
-    def _announce(self, time: float) -> None:
-        if self._wish is not None:
-            self._pool, self._from, self._until = [], self._wish, self._wish + WINDOW
-            self._wish, self._count, self._next_head_only = None, -1, False
-        if self._count is not None:
-            left = max(0, math.ceil(self._from - time))
-            if left != self._count:
-                self._say(left)
-            self._count = left or None
-
     def _look(self, reading: FaceReading, time: float) -> None:
         """Search the neutral face during the search window."""
+        window = self._window
         if self._rest is None:
             self._rest = FaceReading() if reading.levelled else reading
-            if not reading.levelled and self._until == -math.inf:
-                self._from, self._until = time, time + WINDOW
-        if time < self._from or self._until == -math.inf:
+            if not reading.levelled and window.end == -math.inf:
+                window.start, window.end = time, time + WINDOW
+        if time < window.start or window.end == -math.inf:
             return
-        if time <= self._until and len(self._pool) < POOL:
+        if time <= window.end and len(self._pool) < POOL:
             self._pool.append(reading)
-        elif time > self._until:
-            before, self._until = self._measured(reading), -math.inf
+        elif time > window.end:
+            before, window.end = self._measured(reading), -math.inf
             self._rest, self._pool = mean_reading(self._pool or [reading]), []
             self._head_only = self._next_head_only
             self._left = self._left + before - self._measured(reading)

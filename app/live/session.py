@@ -13,13 +13,13 @@ from app.errors import AppError
 from app.events import EventStream
 from app.frames.resources import Resources
 from app.live.capture import Capture
+from app.live.channel import ChannelLoader
 from app.live.clips import ClipPlayer
 from app.live.context import Change, SessionContext
 from app.live.control import Control, guarded
-from app.live.engine import EngineLoader, Trackers
+from app.live.engine import EngineLoader
 from app.live.frames import LiveFrame, Pixels
 from app.live.mailbox import live_clock
-from app.live.neutral import NeutralFinder
 from app.live.parts import PartLoader
 from app.live.pipeline import Pipeline
 from app.live.portraits import PortraitInfo, PortraitStore
@@ -73,24 +73,23 @@ class LiveSession:
     ) -> None:
         self._on_change = guarded(on_change or (lambda _: None))
         settings = Settings(options or RenderOptions(), live or LiveOptions())
-        self.context = SessionContext(settings, clock, events or EventStream(), self._changed)
+        self.context = SessionContext(settings, clock, events or EventStream(), self._changed, resources or Resources())
         """State shared by the parts of the session."""
         self.context.engine = engine
         self.clock = clock
         self.error: AppError | None = None
         """Why the last start failed, or None."""
-        resources = resources or Resources()
-        self._loader = EngineLoader(resources, self.context)
-        self._trackers = Trackers(resources, self.context)
+        self._loader = EngineLoader(self.context)
+        self._finder = self.options.input.finder  # detector of the running pipeline
         self._quality = Quality()
         self._capture = Capture(self.context)
         self._sinks = Sinks(self.context)
-        self._store = PortraitStore(self.context, self._trackers)
-        self._clips = ClipPlayer(self.context, self._store, self._trackers, self._capture)
-        self.parts = PartLoader(self.context, self._trackers)
+        self._store = PortraitStore(self.context)
+        self._clips = ClipPlayer(self.context, self._store, self._capture)
+        self.parts = PartLoader(self.context)
         """Drivers of parts of the face."""
-        self.neutral = NeutralFinder(self.context, self._trackers, resources)
-        """Neutral frame of the driving clip."""
+        self.channel = ChannelLoader(self.context)
+        """The channel of a driving file."""
         self._renew_quality()  # before anything is prepared at another size
         self._final: LiveStats | None = None
         self._past = (0, 0)  # frames dropped and lost before the engine or detector was changed
@@ -191,7 +190,7 @@ class LiveSession:
         if old.input.finder != options.input.finder:
             self._control.put(self._do_restart)
         self._control.put(self._do_parts)
-        self._control.put(self._do_neutral)
+        self._control.put(self._do_channel)
         self._refresh()
 
     def set_live(self, live: LiveOptions) -> None:
@@ -363,7 +362,7 @@ class LiveSession:
 
     def _end(self) -> None:
         self.parts.task.cancel()
-        self.neutral.cancel()
+        self.channel.cancel()
         self.context.move("closed")
 
     def _refresh(self) -> None:
@@ -412,17 +411,19 @@ class LiveSession:
         self.error = self._final = None
         self._past = (0, 0)
         self._ensure_engine()
-        self._trackers.get()
+        self.context.resources.tracker(self.options.input.finder)
         self._sinks.start()
         self._capture.reset()
         self._begin()
 
     def _do_restart(self) -> None:
         """Continue with another face detector."""
-        if self._trackers.outdated and self.state in ACTIVE:
-            self._trackers.get()  # if it is not available, the previous one is kept
-            self._begin_again()
-        elif self._trackers.outdated and self._wanted:
+        finder = self.options.input.finder
+        if self.state in ACTIVE:
+            if finder != self._finder:
+                self.context.resources.tracker(finder)  # if it is not available, the previous one is kept
+                self._begin_again()
+        elif self._wanted:
             self._do_start()
 
     def _begin_again(self) -> None:
@@ -435,8 +436,9 @@ class LiveSession:
     def _begin(self) -> None:
         self.context.countdown = 0
         self._renew_quality()
-        engine, tracker = self._ensure_engine(), self._trackers.get()
-        tracking = Tracking(self.context, engine, tracker, self._store, self.parts, self.neutral)
+        self._finder = self.options.input.finder
+        engine, tracker = self._ensure_engine(), self.context.resources.tracker(self._finder)
+        tracking = Tracking(self.context, engine, tracker, self._store, self.parts, self.channel)
         self.context.pipeline = Pipeline(self.context, engine, tracking, self._store, self._publish)
         self._do_drive()
         self._clips.update()
@@ -448,11 +450,10 @@ class LiveSession:
             voice = "" if source is None or source.voiced else options.input.voice
             self.parts.want(self.context.pipeline.engine, options, self._store.own_drivers(options), voice=voice)
 
-    def _do_neutral(self) -> None:
-        """Search the neutral frame of a driving clip."""
-        source = self._capture.source
+    def _do_channel(self) -> None:
+        """Read the channel of a driving file."""
         if self.context.pipeline is not None:
-            self.neutral.want(self.context.pipeline.engine, None if source is None else source.clip, self.options)
+            self.channel.want(self.context.pipeline.engine, self._capture.source, self.options)
 
     def _do_drive(self) -> None:
         """Start the selected driver in place of the previous one."""
@@ -460,9 +461,9 @@ class LiveSession:
             return
         self._quality.settle(self.clock())
         self._do_parts()
-        self.neutral.cancel()
+        self.channel.cancel()
         self._capture.begin(self.context.pipeline)
-        self._do_neutral()
+        self._do_channel()
 
     def _do_stop(self, *, wanted: bool = False) -> None:
         self._wanted = wanted
@@ -480,7 +481,7 @@ class LiveSession:
     def _halt(self) -> None:
         """End the driver and the working threads; the last frame is still delivered."""
         self._capture.ask_to_end()
-        self.neutral.cancel()
+        self.channel.cancel()
         if (pipeline := self.context.pipeline) is not None:
             pipeline.stop()
             if not pipeline.join(FRAME):

@@ -1,34 +1,39 @@
-"""From a driver's frame to the motion to show: track the face, read its motion, smooth it, make it relative."""
+"""From a driver's frame to the motion to show: that of its channel, or read from the frame as it arrives."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from app.errors import AppError, UsageError
+from app.errors import UsageError
 from app.frames.follow import FaceFollower
 from app.frames.voices import Manner
 from app.live.frames import Tracked
-from app.live.motion import LiveMotion
 from app.live.readings import LiveReadings
 from liveportrait.driving import DrivingReader, Shown
+from liveportrait.live_channel import LiveChannel
+from liveportrait.motion import blend
+from liveportrait.ramps import smoothstep
 from liveportrait.rules import rests_at_reference
 from models.choices import LARGEST, FaceChoice
 from models.messages import msg
 
 if TYPE_CHECKING:
     from app.frames.voices import Heard, Performance
+    from app.live.channel import ChannelLoader
     from app.live.context import SessionContext
-    from app.live.neutral import NeutralFinder
     from app.live.parts import PartDrivers, PartLoader
     from app.live.portraits import PortraitStore
     from app.sources.sample import Sample
+    from liveportrait.channel import ChannelPlayer
     from liveportrait.engines.base import Engine, Portrait
     from liveportrait.expression import Expression
     from liveportrait.motion import Motion
     from liveportrait.options import AnimationOptions
     from models.tracker import FaceTracker
+
+SWITCH: Final = 0.5  # seconds of the transition to a channel that becomes known while its clip plays
 
 
 class Tracking:
@@ -40,10 +45,10 @@ class Tracking:
         tracker: Finds and tracks the face.
         portraits: The portrait on screen determines what motion eases to when the face is lost.
         parts: Drivers of parts of the face.
-        neutral: Neutral frame of a driving clip.
+        channel: The channel of a driving file.
 
     Attributes:
-        motion: Smooths motion and makes it relative.
+        live: Smooths motion that is read here and makes it relative.
         readings: The same for readings of face trackers.
         lost: Frames in which the face was not detected.
         last: The last frame, without drivers of parts; None before the first one.
@@ -56,9 +61,9 @@ class Tracking:
         tracker: FaceTracker,
         portraits: PortraitStore,
         parts: PartLoader,
-        neutral: NeutralFinder,
+        channel: ChannelLoader,
     ) -> None:
-        self.motion = LiveMotion(engine, self._count_down)
+        self.live = LiveChannel(engine, self._count_down)
         self.readings = LiveReadings(self._count_down)
         self.lost = 0
         self.last: Tracked | None = None
@@ -67,11 +72,13 @@ class Tracking:
         self._tracker = tracker
         self._portraits = portraits
         self._parts = parts
-        self._neutral = neutral
+        self._channel = channel
         self._reader = DrivingReader(engine)
         self._follow: FaceFollower | None = None
         self._number, self._choice = 0, LARGEST
-        self._reference: Motion | None = None  # reference that was set for motion
+        self._player: ChannelPlayer | None = None  # that gave the last motion
+        self._before: tuple[Shown, float] | None = None  # shown last by another one, and when
+        self._own_neutral = False  # whether the user asked for a neutral frame in place of the channel's
         self._joined: PartDrivers | None = None  # part drivers in the last frame
         self._said: tuple[Expression | None, ...] = ()  # expressions in it
         self._smiled: tuple[str, Portrait | None, float] = ("", None, 0.0)  # portrait, and how much it smiles
@@ -83,55 +90,72 @@ class Tracking:
             UsageError: The face requested by the options does not exist; the largest one is tracked from now on.
             AppError: A still shows no face.
         """
-        settings = self._context.settings
-        options, raw, face = settings.options.animation, sample.motion, None
-        follow = self._follower(sample, settings.options.input.followed)
+        options = self._context.settings.options
+        follow = self._follower(sample, options.input.followed)
         if sample.sensed:
-            return self._sensed(sample, options)
+            return self._sensed(sample, options.animation)
         if sample.play is not None:
             return self._with_parts(self._played(sample, sample.play))
+        face = None
         if sample.rgb is not None:
-            self._tracker.steady = not options.official
+            self._tracker.steady = not options.animation.official
             try:
                 face = follow(sample.rgb)
             except UsageError:
                 self._follow = FaceFollower(self._tracker, LARGEST)
                 raise
+        shown = self._from_channel(sample, options.animation)
+        if shown is None and sample.rgb is not None:
             raw = None if face is None else self._reader.read(sample.rgb, face)
-        if sample.lone:
-            if raw is None:
-                raise AppError("The driving image shows no face.", "Choose one that shows a large face from the front.")
-            return self._with_parts(Tracked(sample, face, self.motion.lone(raw)))
-        neutral = self._neutral.current
-        if raw is not None and neutral is not None and sample.place is not None:
-            raw = neutral.levelled(raw, sample.place)
-        known = sample.reference or (None if neutral is None else neutral.motion)
-        if known is not None and self._reference is not known:
-            self._reference = known
-            self.motion.fix(known)
-        if raw is None:
-            self.lost += 1
-        shown = self.motion(
-            raw, sample.time, jump=sample.jump, hold=options.smooth > 0 and not options.official,
-            ease=options.ease_cuts, smooth=options.smooth > 0 and sample.motion is None,
-            first=options.reference == "first", rest=self._rest(),
-        )  # fmt: skip
+            shown = self.live(raw, sample.time, options.animation, jump=sample.jump, rest=self._rest())
+            self.lost += raw is None
         return self._with_parts(Tracked(sample, face, shown))
+
+    def _from_channel(self, sample: Sample, options: AnimationOptions) -> Shown | None:
+        """Motion of a driving file at the place of a sample; None until its channel is known."""
+        player = self._channel.current
+        if player is None or sample.place is None:
+            return None
+        if player is not self._player:
+            last = None if self.last is None or sample.jump else self.last.shown
+            self._player, self._before = player, None if last is None else (last, sample.time)
+            self.live.start_from(player.channel.reference)
+        shown = player.at(sample.place, self._rest())
+        self.lost += not shown.seen
+        if self._own_neutral:  # the channel has cleaned and smoothed the motion
+            raw = shown.motion if shown.seen else None
+            plain = replace(options, smooth=0.0, ease_cuts=0.0)
+            return self.live(raw, sample.time, plain, jump=sample.jump, rest=self._rest())
+        return self._eased(shown, sample)
+
+    def _eased(self, shown: Shown, sample: Sample) -> Shown:
+        """Ease from what was shown before the channel was known, so that the portrait does not jump."""
+        before, since = self._before or (shown, sample.time)
+        share = smoothstep(since, since + SWITCH, sample.time)
+        old, new = (before.motion, before.reference), (shown.motion, shown.reference)
+        if sample.jump or share >= 1 or before is shown or None in (*old, *new):
+            self._before = None
+            return shown
+        motion, reference = (
+            None if a is None or b is None else blend(a, b, share) for a, b in zip(old, new, strict=True)
+        )
+        return replace(shown, motion=motion, reference=reference)
 
     def recentre(self, at: float) -> None:
         """Capture a new neutral reference, or a new neutral face, in the half second after a time."""
-        self.motion.recentre(at)
+        self.live.recentre(at)
+        self._own_neutral = True
         self.readings.recentre(at)
 
     def _sensed(self, sample: Sample, options: AnimationOptions) -> Tracked:
         """Process a reading of a face tracker."""
-        if sample.reading is None:
-            self.lost += 1
+        self.lost += sample.reading is None
         expression = self.readings(sample.reading, sample.time, smooth=options.smooth > 0).scaled(options.multiplier)
         expression = expression.mirrored() if sample.mirror else expression
         if self._parts.regions:
             expression = Manner().beside(self._parts.regions).kept(expression)
-        return self._with_parts(Tracked(sample, shown=Shown(None, None, expression=expression)))
+        shown = Shown(None, None, sample.reading is not None, expression=expression)
+        return self._with_parts(Tracked(sample, shown=shown))
 
     def _played(self, sample: Sample, play: Performance | Heard) -> Tracked:
         """The motion of a driver without a face at that time, as in a render."""
@@ -156,23 +180,19 @@ class Tracking:
         return smile
 
     def renewed(self) -> Tracked | None:
-        """The last frame with a newer neutral frame or part drivers, or None if there are none."""
-        last, neutral = self.last, self._neutral.current
-        if last is None or last.sample is None or last.shown is None:
+        """The last frame with a newer channel or part drivers, or None if there are none."""
+        last = self.last
+        if last is None or last.sample is None:
             return None
         if last.sample.play is not None:
             again = self._played(last.sample, last.sample.play)
             changed = again.shown != last.shown or self._parts.current is not self._joined
             return self._with_parts(again) if changed else None
-        fresh = neutral is not None and neutral.motion is not self._reference and not last.sample.lone
-        if fresh and neutral is not None:
-            self._reference = neutral.motion
-            self.motion.fix(neutral.motion, at_once=True)
-            moved = last.shown.motion
-            if moved is not None and last.sample.place is not None:
-                moved = neutral.levelled(moved, last.sample.place)
-            reference = self.motion.reference or last.shown.reference
-            last = replace(last, shown=replace(last.shown, motion=moved, reference=reference))
+        player = self._channel.current
+        fresh = player is not None and player is not self._player and last.sample.place is not None
+        if fresh:
+            sample = replace(last.sample, jump=True)
+            last = replace(last, shown=self._from_channel(sample, self._context.settings.options.animation))
         if fresh or self._parts.current is not self._joined:
             return self._with_parts(last)
         if self._joined is None or not self._joined.plays:
@@ -186,9 +206,10 @@ class Tracking:
         if self._follow is None or (sample.run, wanted) != (self._number, self._choice):
             self._number, self._choice = sample.run, wanted
             self._reader.reset()
-            self.motion.reset()
+            self.live.reset()
             self.readings.reset()
-            self._reference = self.last = None
+            self._player = self._before = self.last = None
+            self._own_neutral = False
             self._follow = FaceFollower(self._tracker, wanted)
         return self._follow
 

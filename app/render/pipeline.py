@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -13,11 +14,10 @@ from typing import TYPE_CHECKING
 from app.driver_options import PART_WORDS
 from app.errors import AppError, CancelledError
 from app.events import CancelToken, EventStream
-from app.frames.follow import FaceFollower, make_channel, read_driving, scratch_track
+from app.frames.channels import opened_driver, read_channel
+from app.frames.follow import scratch_track
 from app.frames.resources import Resources
-from app.frames.templates import fill_track
 from app.frames.timings import Timings
-from app.media.reader import open_clip
 from app.media.streams import shown
 from app.memory import give_back
 from app.render.inputs import Inputs
@@ -27,15 +27,13 @@ from app.render.stages import Stages
 from app.render.unseen import TrackPlay
 from liveportrait.expression_track import added
 from liveportrait.mix import Course, MotionMix
-from liveportrait.template import is_template
-from models.choices import LARGEST
-from models.messages import Option, about, msg
+from liveportrait.template import MotionTemplate
+from models.messages import msg
 
 if TYPE_CHECKING:
     from app.media.clip import ClipReader
     from app.render.job import Job, Plan
     from liveportrait.channel import DrivingChannel
-    from liveportrait.template import MotionTemplate
     from liveportrait.track import MotionTrack
 
 
@@ -130,7 +128,9 @@ class Run:
         spoken = play.parts(unseen.parts)
         main, track = None, None if spoken is None else spoken[0]
         if unseen.main is None:
-            main = self._read(inputs.driving, inputs.template, "")
+            media = inputs.driving or inputs.template
+            assert media is not None
+            main = self._read(inputs.job.driving, media, "")
             self.track = main.track
         else:
             whole, length, self._truncated = play.whole(unseen.main, {*others, *unseen.parts})
@@ -171,22 +171,14 @@ class Run:
         warn = partial(inputs.note, warn=True)
         return TrackPlay(inputs.job.options, smile, inputs.moving, warn, self.token.check)
 
-    def _read(self, clip: ClipReader | None, template: MotionTemplate | None, part: str) -> DrivingChannel:
+    def _read(self, path: Path, media: ClipReader | MotionTemplate, part: str) -> DrivingChannel:
         """Read one driver; ``part`` names the driven part, if it isn't the whole face."""
-        inputs, options = self.inputs, self.inputs.job.options
-        track, chosen = scratch_track(), None
-        self._tracks.append(track)
-        if clip is not None:
-            if part:
-                plain = replace(options.input, driving_face="largest", start="", end="", duration="")
-                options = replace(options, input=plain)
-            path = clip.info.path if part else inputs.job.driving
-            inputs.resources.motion(
-                path, options, inputs.engine, track, lambda: self._read_clip(clip, track, part), self.token
-            )
-        elif template is not None:
-            chosen = fill_track(track, template, *((None, None) if part else options.input.driving_part))
-        channel = make_channel(track, inputs.engine, options.animation, further=bool(part), chosen=chosen)
+        inputs = self.inputs
+        channel = read_channel(
+            path, media, inputs.engine, inputs.tracker, inputs.job.options, self.token, further=bool(part),
+            resources=inputs.resources, wait=True, timings=self.timings, overlap=self._overlap,
+            progress=lambda: self._reading(None if isinstance(media, MotionTemplate) else media.count, part),
+        )  # fmt: skip
         self._tracks.append(channel.track)
         neutral = channel.neutral
         for sentence in neutral.notes:
@@ -200,29 +192,21 @@ class Run:
 
     def _read_other(self, part: str, path: Path) -> DrivingChannel:
         """Read the driver of a part of the face, or of one face."""
-        if is_template(path):
-            return self._read(None, self.inputs.open_template(path), part)
-        with open_clip(path, rate=self.inputs.rate, film=True) as reader:
-            channel = self._read(reader, None, part)
-            if reader.problem:
-                self.inputs.note(reader.problem, warn=True)
+        with opened_driver(path, self.inputs.job.options, self.inputs.engine, further=True) as media:
+            channel = self._read(path, media, part)
+            if not isinstance(media, MotionTemplate) and media.problem:
+                self.inputs.note(media.problem, warn=True)
         return channel
 
-    def _read_clip(self, clip: ClipReader, track: MotionTrack, part: str) -> bool:
-        """Read the motion of a driving clip into a track; returns whether the clip was intact."""
-        inputs = self.inputs
-        choice = LARGEST if part else inputs.job.options.input.followed
-        follow = FaceFollower(inputs.tracker, choice, about(Option("driving_face"), str(clip.info.path)))
+    @contextmanager
+    def _reading(self, count: int | None, part: str) -> Iterator[Callable[[], object]]:
+        """Report the progress of reading one driver."""
         title = f"Reading motion ({PART_WORDS.get(part, part)})" if part else "Reading motion"
-        with self.events.phase("track", clip.count, title) as phase:
+        with self.events.phase("track", count, title) as phase:
             try:
-                read_driving(
-                    clip, follow, inputs.engine, track, timings=self.timings, token=self.token,
-                    advance=phase.advance, overlap=self._overlap,
-                )  # fmt: skip
+                yield phase.advance
             except CancelledError:
                 raise CancelledError("Stopped while the motion was read; nothing was written.") from None
-        return not clip.problem
 
     def write(self) -> RenderReport:
         """Second pass: render, compose and encode every frame.

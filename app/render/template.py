@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.errors import CancelledError, ExitCode, UsageError
-from app.frames.follow import FaceFollower, neutral_frame, read_driving, scratch_track
-from app.frames.resources import load_job_engine, open_tracker
+from app.frames.channels import neutral_frame
+from app.frames.follow import FaceFollower, read_driving, scratch_track
+from app.frames.resources import Resources
 from app.frames.timings import Timings
 from app.loading import interruptible
 from app.media import files
@@ -95,12 +96,13 @@ def make_template(
             )
         make_folder(output, options.output.output)
         files.check_output(output, options.output.overwrite, [driving, *files_of(options), *settings])
+        resources = Resources()
         engine = interruptible(
-            lambda step: load_job_engine(options, events.info, events.warn, step), token, events.info,
+            lambda step: resources.engine(options, events.info, events.warn, step), token, events.info,
             "Loading the engine",
         )  # fmt: skip
         tracker = interruptible(
-            lambda _: open_tracker(options.input.finder), token, events.info, "Loading the face detector"
+            lambda _: resources.tracker(options.input.finder), token, events.info, "Loading the face detector"
         )
         tracker.steady = not options.animation.official
         follow = FaceFollower(tracker, options.input.followed, about(Option("driving_face"), str(driving)))

@@ -32,7 +32,6 @@ def source_from_text(
     *,
     mirror: bool = True,
     turn: int = 0,
-    reference: str = "auto",
 ) -> DriverSource:
     """The driver named by the user: a file, a camera by index, name or URL, or the address of a face tracker.
 
@@ -41,7 +40,6 @@ def source_from_text(
         mode: Size and rate to request from a camera; the rate also plays a file.
         mirror: Swap left and right of a camera.
         turn: Degrees by which the images of a camera are turned clockwise: 0, 90, 180 or 270.
-        reference: Neutral frame of a template.
 
     Raises:
         MediaError: There is no such file or camera.
@@ -52,7 +50,7 @@ def source_from_text(
     path = local_path(text)
     if text and (path.exists() or path.suffix.lower() in (".mp4", ".mov", ".mkv", ".webm", ".gif", ".jpg", ".png")):
         rate = Fraction(mode.rate).limit_denominator(1001) if mode is not None and mode.rate else None
-        return file_source(path, rate=rate, reference=reference)
+        return file_source(path, rate=rate)
     return camera_source(text, mode, mirror=mirror, turn=turn)
 
 
@@ -90,7 +88,6 @@ def file_source(
     *,
     playback: Playback | None = None,
     rate: Fraction | None = None,
-    reference: str = "auto",
     part: Part = WHOLE,
 ) -> DriverSource:
     """A file as a driver: a template, a still, a voice, an expression track, or a clip that plays in a loop.
@@ -99,7 +96,6 @@ def file_source(
         path: The file.
         playback: Playback controls; None always plays.
         rate: Frames per second to play a clip at; None uses its own time stamps.
-        reference: Neutral frame of a template, see TemplateFrames.
         part: Start and end of the part to play.
 
     Raises:
@@ -115,12 +111,14 @@ def file_source(
     if is_template(path):
         return DriverSource(
             "template", path.name,
-            lambda clock, engine: Player(lambda: TemplateFrames(path, engine, reference, part), playback, clock),
+            lambda clock, engine: Player(lambda: TemplateFrames(path, engine, part), playback, clock), path,
         )  # fmt: skip
     if (unseen := open_track(path, part)) is not None:
         return track_source(unseen, playback)
     if images.is_image(path) and not pictures.is_sequence(path) and not _moves(path):
-        return DriverSource("still", path.name, lambda clock, _: Player(lambda: StillFrames(path), Playback(), clock))
+        return DriverSource(
+            "still", path.name, lambda clock, _: Player(lambda: StillFrames(path), Playback(), clock), path
+        )
     return DriverSource(
         "video", path.name,
         lambda clock, _: Player(lambda: ClipFrames(path, part, rate, film=True), playback, clock), path,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from app.clip_options import WHOLE, Part
 from app.errors import MediaError
-from app.frames.templates import neutral_motion, open_fitting, part_of
+from app.frames.templates import open_fitting, part_of
 from app.media.timeline import resample
 from app.sources.playback import Playback
 from app.sources.sample import Clock, Pixels, Sample, Source
@@ -22,13 +22,12 @@ from app.sources.sample import Clock, Pixels, Sample, Source
 if TYPE_CHECKING:
     from app.frames.voices import Performance
     from liveportrait.engines.base import Engine
-    from liveportrait.motion import Motion
 
 SLEPT: Final = 1.0  # seconds of delay after which a player continues from its position
 AHEAD: Final = 3  # frames decoded ahead
 
-Shot = tuple[Fraction, Pixels | None, "Motion | None"]
-"""Seconds from the first frame; image of a clip; motion of a template."""
+Shot = tuple[Fraction, Pixels | None]
+"""Seconds from the first frame; image of a clip or still."""
 
 
 class FrameSource(ABC):
@@ -37,21 +36,19 @@ class FrameSource(ABC):
     Attributes:
         duration: Total seconds, 0 if not known before playing.
         rate: Frames per second.
-        reference: Neutral motion that comes with it, or None.
         play: What a driver without a face plays, or None.
         lone: Whether it is a single image, which is shown once and held.
     """
 
     duration: Fraction
     rate: Fraction
-    reference: Motion | None = None
     play: Performance | None = None
     lone: bool = False
     decodes: bool = False  # whether decoding ahead is worthwhile
 
     @abstractmethod
     def frames(self, start: Fraction) -> Iterator[Shot]:
-        """(seconds from the first frame, image, motion) of all frames from a time on."""
+        """Seconds from the first frame, and image, of all frames from a time on."""
 
     def close(self) -> None:  # noqa: B027 - a template has nothing to release
         """Release all resources."""
@@ -89,8 +86,7 @@ class ClipFrames(FrameSource):
             first, step = math.ceil(start * self._asked), 1 / self._clip.info.rate
             times = (Fraction(number) / self._asked for number in count(first))
             shown = resample(shown, times, hold=False, step=step)
-        for time, rgb in shown:
-            yield time, rgb, None
+        yield from shown
 
     def _frames(self, start: Fraction) -> Iterator[tuple[Fraction, Pixels]]:
         clip, offset = self._clip, Fraction(0)
@@ -111,17 +107,15 @@ class TemplateFrames(FrameSource):
     Args:
         path: The template.
         engine: Engine that it must match.
-        reference: "auto" and numbers keep the template's own neutral frame, "first" uses the first one.
         part: Start and end of the part to play.
 
     Raises:
         UsageError: It does not match the engine, or does not contain the part.
     """
 
-    def __init__(self, path: Path, engine: Engine, reference: str, part: Part = WHOLE) -> None:
+    def __init__(self, path: Path, engine: Engine, part: Part = WHOLE) -> None:
         self._template = template = open_fitting(path, engine)
         self._chosen, self.duration = part_of(template, *part)
-        self.reference = neutral_motion(template, reference, self._chosen)
         self.rate = len(self._chosen) / self.duration
 
     def frames(self, start: Fraction) -> Iterator[Shot]:
@@ -129,7 +123,7 @@ class TemplateFrames(FrameSource):
         template, zero = self._template, self._template.times[self._chosen[0]]
         for index in self._chosen:
             if (time := template.times[index] - zero) >= start:
-                yield time, None, template.motion[index] if template.found[index] else None
+                yield time, None
 
 
 class StillFrames(FrameSource):
@@ -153,7 +147,7 @@ class StillFrames(FrameSource):
 
     def frames(self, start: Fraction) -> Iterator[Shot]:
         """See FrameSource.frames."""
-        yield Fraction(0), self._rgb, None
+        yield Fraction(0), self._rgb
 
 
 class Player(Source):
@@ -234,10 +228,8 @@ class Player(Source):
                 self._playback.stand(found[0])
                 self._count += 1
                 return Sample(
-                    self._count - 1, self._clock(), found[1], motion=found[2], jump=jump, lone=self._opened.lone,
-                    reference=self._opened.reference, play=self._opened.play,
-                    place=None if self._opened.lone else found[0],
-                )  # fmt: skip
+                    self._count - 1, self._clock(), found[1], jump=jump, play=self._opened.play, place=found[0]
+                )
         return None
 
     @property

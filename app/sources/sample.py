@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from app.media.camera import CameraFacts
     from liveportrait.blendshapes import FaceReading
     from liveportrait.engines.base import Engine
-    from liveportrait.motion import Motion
 
 Pixels = npt.NDArray[np.uint8]
 Kind = Literal["camera", "video", "template", "still", "tracking", "track"]
@@ -31,13 +30,10 @@ class Sample:
     Attributes:
         index: Frame number, from 0, counted by the driver.
         time: Capture time in seconds on the session's clock.
-        rgb: (H, W, 3) uint8; None for a motion template.
-        motion: Motion if already known (template, N = 1), or None.
+        rgb: (H, W, 3) uint8; None for a driver without images.
         jump: True if the driver jumps in time, such as at the start of a loop; nothing is smoothed across it.
-        lone: True for a single still.
-        reference: Neutral reference that comes with the motion, or None.
         run: Number of the driver within the session; frames of an earlier one are ignored.
-        place: Seconds from the first frame of a seekable clip; None otherwise.
+        place: Seconds from the first frame of a driving file; None for a driver without one.
         sensed: True for a face tracker, which gives readings instead of images.
         reading: The face that it sends, or None while it sends none.
         mirror: Whether left and right of a reading are swapped.
@@ -47,21 +43,13 @@ class Sample:
     index: int
     time: float
     rgb: Pixels | None = None
-    motion: Motion | None = None
     jump: bool = False
-    lone: bool = False
-    reference: Motion | None = None
     run: int = 0
     place: Fraction | None = None
     sensed: bool = False
     reading: FaceReading | None = None
     mirror: bool = False
     play: Performance | Heard | None = None
-
-    @property
-    def gives_motion(self) -> bool:
-        """Whether it comes with the motion or the reading of a face, or with what moves one."""
-        return self.motion is not None or self.reading is not None or self.play is not None
 
 
 class Source(ABC):
@@ -115,8 +103,8 @@ class DriverSource:
             a face, such as a voice.
         title: Display name.
         make: Creates the driver for one run, from the session's clock and engine.
-        clip: File whose neutral frame is chosen by the option "reference", as in rendering; None if it is found during
-            the session, as with a camera.
+        file: Clip, still or template whose motion is read as in rendering; None if it is known only as it arrives, as
+            that of a camera.
         note: A sentence that is said when it begins to drive, or an empty one.
         voiced: Whether it plays the voice of the options itself, which then moves more than the lips.
     """
@@ -124,6 +112,6 @@ class DriverSource:
     kind: Kind
     title: str
     make: Callable[[Clock, Engine], Source]
-    clip: Path | None = None
+    file: Path | None = None
     note: str = ""
     voiced: bool = False

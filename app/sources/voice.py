@@ -35,7 +35,7 @@ class TrackFrames(FrameSource):
         """See FrameSource.frames; the times are those of a render."""
         times = (number / self.rate for number in count(math.ceil(start * self.rate)))
         for time in takewhile(lambda time: time < self.duration, times):
-            yield time, None, None
+            yield time, None
 
 
 class TrackPlayer(Player):

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.live.motion import LiveMotion
 from app.media.reader import open_clip
 from app.media.writer import ClipWriter
 from app.options import RenderOptions
@@ -16,7 +15,9 @@ from app.render import Job, render
 from liveportrait.channel import smooth_track
 from liveportrait.driving import DrivingReader
 from liveportrait.engines.mesh.engine import MeshEngine
+from liveportrait.live_channel import LiveChannel
 from liveportrait.motion import Motion, angle_between
+from liveportrait.options import AnimationOptions
 from liveportrait.track import MotionTrack
 from models.tracker import FaceTracker
 
@@ -94,9 +95,10 @@ def test_tracks_are_eased_with_and_without_smoothing(driver: Motion, tmp_path: P
 
 def test_a_live_head_runs_over_the_cut(driver: Motion) -> None:
     def play(ease: float, jump: int = 0) -> np.ndarray:
-        course, shown = LiveMotion(MeshEngine()), []
+        course, shown = LiveChannel(MeshEngine()), []
+        options = AnimationOptions(smooth=0, ease_cuts=ease, reference="first")
         for i in range(LENGTH):
-            step = course(driver[i], i / RATE, ease=ease, smooth=False, hold=False, first=True, jump=i == jump)
+            step = course(driver[i], i / RATE, options, jump=i == jump)
             assert step.motion is not None
             shown.append(step.motion)
         return turns(Motion.concatenate(shown))

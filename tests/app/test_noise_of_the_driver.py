@@ -12,7 +12,6 @@ import pytest
 
 from app.frames.motion_cache import motion_key
 from app.frames.scene import SceneMaker
-from app.live.motion import LiveMotion
 from app.media.images import read_image
 from app.media.reader import open_clip
 from app.options import RenderOptions
@@ -21,6 +20,7 @@ from liveportrait.channel import choose_reference, smooth_track
 from liveportrait.driving import DrivingReader
 from liveportrait.engines.base import Portrait
 from liveportrait.engines.mesh.engine import MeshEngine
+from liveportrait.live_channel import LiveChannel
 from liveportrait.motion import Motion
 from liveportrait.options import AnimationOptions
 from liveportrait.smoothing import SMOOTHING_UNIT
@@ -104,9 +104,9 @@ def offline(engine: MeshEngine, motion: Motion, folder: Path, smooth: float) -> 
 
 def live(engine: MeshEngine, motion: Motion, *, on: bool) -> tuple[Motion, Motion]:
     """The same as a live session has them."""
-    steps, course = [], LiveMotion(engine)
+    steps, course = [], LiveChannel(engine)
     for i in range(len(motion)):
-        steps.append(course(motion[i], i / 25, hold=on, smooth=on, first=True))
+        steps.append(course(motion[i], i / 25, AnimationOptions(smooth=3 * on, reference="first")))
     shown = [step for step in steps if step is not None]
     return Motion.concatenate([step.motion for step in shown]), shown[0].reference
 
@@ -137,12 +137,15 @@ def test_no_smoothing_is_no_steadying(engine: MeshEngine, shaken: Motion, tmp_pa
         np.testing.assert_array_equal(shown.rotation, shaken.rotation)
 
 
-def test_rendered_and_live_motion_are_held_alike(engine: MeshEngine, steady: Motion, tmp_path: Path) -> None:
+def test_rendered_and_live_motion_are_held_alike(
+    engine: MeshEngine, steady: Motion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One filter: what a live session holds still, a render does."""
     rendered, shown = offline(engine, steady, tmp_path, smooth=1e-6)[0], []
-    course = LiveMotion(engine)
+    monkeypatch.setattr("liveportrait.live_channel.MotionFilter.__call__", lambda _, motion, __: motion)
+    course = LiveChannel(engine)
     for i in range(len(steady)):
-        step = course(steady[i], i / 25, smooth=False)
+        step = course(steady[i], i / 25, AnimationOptions())
         assert step.motion is not None
         shown.append(step.motion)
     np.testing.assert_allclose(Motion.concatenate(shown).delta, rendered.delta, atol=1e-6)

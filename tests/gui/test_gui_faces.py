@@ -183,12 +183,12 @@ def test_a_clip_with_another_first_frame_is_previewed_as_it_is_rendered(
         writer.finish()
     window = make_window(replace(small_session, values={"smooth": 0.0}, live={"adapt": False}), start=False)
     studio = window.studio
-    studio.live.neutral.delay = 0.0
+    studio.live.channel.delay = 0.0
     studio.start()
     studio.set_driver(Driver("file", str(path)))
-    neutral = studio.live.neutral
+    neutral = studio.live.channel
     qtbot.waitUntil(lambda: neutral.current is not None)
-    studio.live.neutral.task.join(60)
+    studio.live.channel.task.join(60)
     cache = tmp_path / "state" / "cache" / "motion"
     assert len(list(cache.glob("*.motion"))) == 1
     window.commands.queue_render(tmp_path / "out-%02d.png", overwrite=False)

@@ -31,10 +31,10 @@ def test_a_long_session_keeps_its_threads_and_memory(
     qtbot: QtBot, window: MainWindow, clip_driver: Driver, next_frame: Callable[[MainWindow], None]
 ) -> None:
     studio = window.studio
-    studio.live.neutral.delay = 0.0
+    studio.live.channel.delay = 0.0
     studio.set_driver(clip_driver)
     qtbot.waitUntil(lambda: studio.shown is not None and studio.shown.frame.seen)
-    qtbot.waitUntil(lambda: studio.live.neutral.current is not None)
+    qtbot.waitUntil(lambda: studio.live.channel.current is not None)
     seen: list[tuple[set[str], float]] = []
     first = studio.stats().captured
     steps = max(8, round(2 * SECONDS))

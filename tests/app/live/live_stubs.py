@@ -143,6 +143,7 @@ class StubResources(Resources):
     def __init__(
         self, tracker: Callable[[], Any] = StubTracker, load: Callable[[RenderOptions], Engine] | None = None
     ) -> None:
+        super().__init__()
         self._make_tracker, self._load = tracker, load
 
     def engine(self, options: RenderOptions, say: Any, warn: Any, step: Any = None) -> Engine:
@@ -160,11 +161,14 @@ class Context(SessionContext):
         renewed: Set when a neutral frame or drivers of parts have come.
     """
 
-    def __init__(self, clock: Callable[[], float] = live_clock, on_change: Callable[[str], object] = lambda _: None):
+    def __init__(
+        self, clock: Callable[[], float] = live_clock, on_change: Callable[[str], object] = lambda _: None,
+        resources: Resources | None = None,
+    ):  # fmt: skip
         self.said: list[str] = []
         self.renewed = threading.Event()
         self.complained = threading.Event()
-        super().__init__(Settings(), clock, EventStream(self._say), on_change)
+        super().__init__(Settings(), clock, EventStream(self._say), on_change, resources or StubResources())
 
     def _say(self, event: Event) -> None:
         self.said.append(event.message)
@@ -177,7 +181,7 @@ class Context(SessionContext):
 def pipeline_of(session: LiveSession, engine: Engine, publish: Callable[[LiveFrame, float], object]) -> Pipeline:
     """A pipeline for the test alone, which draws the portraits of a session that does not run."""
     context, store = session.context, session._store
-    tracking = Tracking(context, engine, session._trackers.get(), store, session.parts, session.neutral)
+    tracking = Tracking(context, engine, context.tracker(), store, session.parts, session.channel)
     return Pipeline(context, engine, tracking, store, publish)  # type: ignore[arg-type]
 
 

@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from live_stubs import Context, StubResources
+from live_stubs import Context
 from posed_films import write_films, write_vowel
 
 from app.choices import Subject
-from app.errors import AppError, CancelledError
-from app.events import CancelToken, Event, EventStream
+from app.events import Event, EventStream
+from app.frames.motion_cache import MotionCache
 from app.frames.resources import Resources
 from app.live import DriverSource, LiveFrame, LiveSession, PreviewSink, file_source
-from app.live.engine import Trackers
-from app.live.neutral import NeutralFinder, find_neutral
+from app.live.channel import ChannelLoader
 from app.live.parts import PartLoader
 from app.media.images import read_image
 from app.options import RenderOptions
@@ -28,9 +27,9 @@ from app.render.job import Job
 from app.render.pipeline import render
 from app.sources.named import source_from_text
 from app.sources.playback import Playback
+from liveportrait.channel import ChannelPlayer
 from liveportrait.engines import load_engine
 from liveportrait.engines.base import Engine
-from models.tracker import FaceTracker
 
 WAIT = 60.0
 FILM = ("open", "open", "rest", "rest", "nod", "open")
@@ -81,7 +80,7 @@ def live(engine: Engine) -> Iterator[Callable[..., tuple[LiveSession, Shown]]]:
     def make(options: RenderOptions, events: list[Event] | None = None) -> tuple[LiveSession, Shown]:
         stream = EventStream() if events is None else EventStream(events.append)
         session, shown = LiveSession(options, engine=engine, events=stream), Shown()
-        session.neutral.delay = 0.0
+        session.channel.delay = 0.0
         session.add_sink(shown)
         made.append(session)
         return session, shown
@@ -108,7 +107,7 @@ def standing(path: Path, playback: Playback) -> DriverSource:
 
 def rendered(source: Path, driving: Path, folder: Path, **values: object) -> list[np.ndarray]:
     folder.mkdir()
-    options = RenderOptions.from_values({"output": str(folder / "%02d.png"), "smooth": 0, **values})
+    options = RenderOptions.from_values({"output": str(folder / "%02d.png"), **values})
     render(Job(source, driving, options))
     return [read_image(path).rgb for path in sorted(folder.iterdir())]
 
@@ -128,7 +127,7 @@ def test_frames_of_a_clip_look_as_rendered(files: Path, tmp_path: Path, live: Ca
     wanted = rendered(files / "one.png", files / "film", tmp_path / "out", reference=reference)
     playback = Playback()
     playback.pause(True)
-    session, shown = live(RenderOptions.from_values({"smooth": 0, "reference": reference}))
+    session, shown = live(RenderOptions.from_values({"reference": reference}))
     session.add_portrait("one", files / "one.png")
     session.set_driver(standing(files / "film", playback))
     session.start()
@@ -144,8 +143,8 @@ def test_frames_of_a_clip_look_as_rendered(files: Path, tmp_path: Path, live: Ca
     if reference != "first":
         other = rendered(files / "one.png", files / "film", tmp_path / "other", reference="first")
         assert max(psnr(other[number], wanted[number]) for number in (0, 2, 5)) < 25  # of another reference
-    session.neutral.task.join(WAIT)
-    assert session.neutral.current is not None
+    session.channel.task.join(WAIT)
+    assert session.channel.current is not None
 
 
 def test_a_frame_that_stands_still_takes_the_neutral_frame_when_it_is_known(
@@ -155,15 +154,15 @@ def test_a_frame_that_stands_still_takes_the_neutral_frame_when_it_is_known(
     wanted = rendered(files / "one.png", files / "film", tmp_path / "out", mouth="relative")
     playback = Playback()
     playback.pause(True)
-    session, shown = live(RenderOptions.from_values({"smooth": 0, "mouth": "relative"}))
-    session.neutral.delay = 3600.0
+    session, shown = live(RenderOptions.from_values({"mouth": "relative"}))
+    session.channel.delay = 3600.0
     session.add_portrait("one", files / "one.png")
     session.set_driver(standing(files / "film", playback))
     session.start()
     before = shown.wait(lambda frame: frame.seen)
     assert psnr(before.picture, before.source) > 40  # the open mouth counts as neutral
-    session.neutral.delay = 0.0
-    session.set_options(RenderOptions.from_values({"smooth": 0, "driving_face": "1"}))  # another wish: it is looked for
+    session.channel.delay = 0.0
+    session.set_options(RenderOptions.from_values({"mouth": "relative", "driving_face": "1"}))  # it is read now
     after = shown.wait(lambda frame: psnr(frame.picture, wanted[0]) > SAME)
     assert not after.fresh
 
@@ -177,7 +176,7 @@ def test_a_voice_is_shown_as_rendered_and_follows_options_in_a_pause(
     assert len(wanted) == 6
     playback = Playback()
     playback.pause(True)
-    session, shown = live(RenderOptions.from_values({"smooth": 0, "idle": "1"}))
+    session, shown = live(RenderOptions.from_values({"idle": "1"}))
     session.add_portrait("one", files / "one.png")
     session.set_driver(source_from_text(str(voice)))
     session.start()
@@ -187,82 +186,68 @@ def test_a_voice_is_shown_as_rendered_and_follows_options_in_a_pause(
         settle(playback, number, shown, lambda frame, goal=wanted[number]: psnr(frame.picture, goal) > 45)
     assert playback.place.duration == Fraction(6, 25)
     assert psnr(wanted[0], wanted[4]) < 40
-    session.set_options(RenderOptions.from_values({"smooth": 0, "idle": "0", "speech_gain": 0}))
+    session.set_options(RenderOptions.from_values({"idle": "0", "speech_gain": 0}))
     shown.wait(lambda frame: not frame.fresh and psnr(frame.picture, wanted[4]) < 40)
 
 
-def test_neutral_frames_are_kept_until_the_file_changes(files: Path, tmp_path: Path, engine: Engine) -> None:
+def test_a_channel_is_read_again_when_file_or_rules_change(files: Path, tmp_path: Path, engine: Engine) -> None:
     clip = tmp_path / "clip.png"
     clip.write_bytes((files / "rest.png").read_bytes())
-    made = list[int]()
+    context = Context(resources=Resources(MotionCache(tmp_path / "cache")))
+    loader = ChannelLoader(context)
 
-    def tracker() -> FaceTracker:
-        made.append(1)
-        return FaceTracker()
+    def channel(**values: object) -> ChannelPlayer | None:
+        loader.want(engine, file_source(clip), RenderOptions.from_values(values))
+        loader.task.join(WAIT)
+        return loader.current
 
-    context = Context()
-    finder = NeutralFinder(context, Trackers(StubResources(tracker), context), Resources())
-    finder.delay = 0.0
-    for change in (False, False, True):
-        if change:
-            clip.write_bytes((files / "nod.png").read_bytes())
-            os.utime(clip, (1, 1))
-        finder.cancel()
-        context.renewed.clear()
-        assert finder.current is None
-        finder.want(engine, clip, RenderOptions())
-        assert context.renewed.wait(WAIT)
-        finder.task.join(WAIT)
-        assert finder.current is not None
-    assert len(made) == 2
-    first = RenderOptions.from_values({"reference": "first", "driving_face": "2"})
-    finder.want(engine, clip, first)
-    finder.task.join(WAIT)
-    assert context.said  # there is no second face
-    assert finder.current is None
-    finder.cancel()
+    first = channel()
+    assert first is not None
+    assert channel() is first
+    assert channel(smooth=9) not in (None, first)
+    assert context.resources.read == 1  # the motion is kept
+    clip.write_bytes((files / "nod.png").read_bytes())
+    os.utime(clip, (1, 1))
+    assert channel() is not None
+    assert context.resources.read == 2
+    assert channel(driving_face="2") is None
+    assert "does not exist" in context.said[-1]
+    loader.cancel()
 
 
-def test_the_search_ends_when_it_is_told_to(files: Path, engine: Engine) -> None:
-    token, context = CancelToken(), Context()
-    token.cancel()
-    with pytest.raises(CancelledError):
-        find_neutral(files / "film", engine, FaceTracker(), RenderOptions(), token)
-    finder = NeutralFinder(context, Trackers(StubResources(FaceTracker), context), Resources())
-    finder.delay = 3600.0
-    finder.want(engine, files / "film", RenderOptions())
-    assert [thread for thread in threading.enumerate() if thread.name == "live-neutral"]
-    finder.want(engine, None, RenderOptions())
-    assert not [thread for thread in threading.enumerate() if thread.name == "live-neutral"]
+def test_reading_ends_when_it_is_told_to(files: Path, engine: Engine) -> None:
+    loader = ChannelLoader(Context())
+    loader.delay = 3600.0
+    loader.want(engine, file_source(files / "film"), RenderOptions())
+    assert [thread for thread in threading.enumerate() if thread.name == "live-channel"]
+    loader.want(engine, None, RenderOptions())
+    assert not [thread for thread in threading.enumerate() if thread.name == "live-channel"]
 
 
-def test_the_neutral_frame_is_the_one_of_the_option(files: Path, engine: Engine) -> None:
-    never = CancelToken()
-
-    def found(reference: str, longest: float = 60.0) -> float:
-        options = RenderOptions.from_values({"reference": reference})
-        neutral = find_neutral(files / "film", engine, FaceTracker(), options, never, longest=longest)
-        assert neutral is not None
-        return float(neutral.motion.lip_ratio[0, 0])
-
-    assert found("auto") < 0.5 * found("first")
-    assert found("auto") < found("4") < found("first")
-    assert found("auto", longest=0.04) > 2 * found("auto")  # only the open mouth is seen
-    with pytest.raises(AppError, match="reference"):
-        found("99")
+def test_a_new_neutral_pose_replaces_that_of_the_clip(files: Path, live: Callable) -> None:
+    playback = Playback()
+    session, shown = live(RenderOptions.from_values({"mouth": "relative"}))
+    session.add_portrait("one", files / "one.png")
+    session.set_driver(standing(files / "film", playback))
+    session.start()
+    shown.wait(lambda frame: frame.seen and session.channel.current is not None)
+    playback.pause(True)
+    settle(playback, 0, shown, lambda frame: psnr(frame.picture, frame.source) < 30)  # an open mouth
+    session.recentre(0.0)
+    settle(playback, 0, shown, lambda frame: psnr(frame.picture, frame.source) > 40)  # which is neutral from now on
 
 
 def test_a_bad_choice_of_the_neutral_frame_is_told_and_used(
     files: Path, engine: Engine, live: Callable, messages: Any
 ) -> None:
-    session, shown = live(RenderOptions.from_values({"smooth": 0, "reference": "first"}), messages)
+    session, shown = live(RenderOptions.from_values({"reference": "first"}), messages)
     session.add_portrait("one", files / "one.png")
     session.set_driver(standing(files / "film", Playback()))
     session.start()
     shown.wait(lambda frame: "Driving frame 0, the neutral reference, is far from neutral" in messages.text)
     assert "frame 2 is the most neutral one" in messages.text or "frame 3 is the most neutral one" in messages.text
-    session.set_options(RenderOptions.from_values({"smooth": 0}))
-    shown.wait(lambda frame: session.neutral.current is not None)
+    session.set_options(RenderOptions())
+    shown.wait(lambda frame: session.channel.current is not None)
     assert messages.text.count("far from neutral") == 1
 
 
@@ -273,7 +258,7 @@ def test_each_face_follows_its_own_driver_as_in_the_file(files: Path, tmp_path: 
     wanted = rendered(files / "pair.png", files / "film", tmp_path / "out", **values)
     playback = Playback()
     playback.pause(True)
-    session, shown = live(RenderOptions.from_values({"smooth": 0, "reference": "first"}))
+    session, shown = live(RenderOptions.from_values({"reference": "first"}))
     session.add_portrait("pair", files / "pair.png", subject=Subject.parse("left", driver_for=own))
     session.set_driver(standing(files / "film", playback))
     session.start()
@@ -289,7 +274,7 @@ def test_each_face_follows_its_own_driver_as_in_the_file(files: Path, tmp_path: 
 
 def test_a_driver_that_plays_is_not_read_again_when_another_joins(files: Path, engine: Engine) -> None:
     context = Context()
-    loader = PartLoader(context, Trackers(StubResources(FaceTracker), context))
+    loader = PartLoader(context)
     loader.want(engine, RenderOptions(), [files / "other"])
     assert context.renewed.wait(WAIT)
     first = loader.current

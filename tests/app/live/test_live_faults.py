@@ -29,21 +29,21 @@ from live_stubs import (
 
 from app.errors import AppError, MissingError
 from app.events import EventStream
-from app.frames.resources import Resources
 from app.live import DriverSource, LiveFrame, LiveSession, NullSink
 from app.live import capture as captures
+from app.live.channel import ChannelLoader
 from app.live.control import Control, guarded
-from app.live.engine import Trackers
-from app.live.motion import LiveMotion
-from app.live.neutral import NeutralFinder
 from app.live.parts import PartLoader
 from app.live.quality import Quality
 from app.live.recorder import RecorderSink
 from app.live.settings import Settings
 from app.live.sinks import Sink
 from app.options import RenderOptions
+from app.sources.named import file_source
 from app.sources.sample import Sample
 from liveportrait import driving
+from liveportrait.live_channel import LiveChannel
+from liveportrait.options import AnimationOptions
 from models.face import Face
 
 Make = Callable[..., LiveSession]
@@ -363,7 +363,7 @@ def test_size_is_governed_by_one_thread_at_a_time() -> None:
     assert settled.is_set()
 
 
-@pytest.mark.parametrize("what", ["parts", "neutral"])
+@pytest.mark.parametrize("what", ["parts", "channel"])
 def test_readers_ahead_say_what_went_wrong(what: str, tmp_path: Path) -> None:
     def tracker() -> Any:
         raise OddError("no model")
@@ -372,16 +372,14 @@ def test_readers_ahead_say_what_went_wrong(what: str, tmp_path: Path) -> None:
     from app.media.images import write_image
 
     write_image(clip, picture(9))
-    context = Context()
-    trackers = Trackers(StubResources(tracker), context)
+    context = Context(resources=StubResources(tracker))
     if what == "parts":
-        loader = PartLoader(context, trackers)
+        loader = PartLoader(context)
         loader.want(StubEngine(), RenderOptions.from_values({"lips_from": str(clip)}))
         end: Callable[[], None] = loader.task.cancel
     else:
-        finder = NeutralFinder(context, trackers, Resources())
-        finder.delay = 0.0
-        finder.want(StubEngine(), clip, RenderOptions())
+        finder = ChannelLoader(context)
+        finder.want(StubEngine(), file_source(clip), RenderOptions())
         end = finder.cancel
     assert context.complained.wait(WAIT)
     assert "no model" in context.said[0]
@@ -389,15 +387,17 @@ def test_readers_ahead_say_what_went_wrong(what: str, tmp_path: Path) -> None:
 
 
 def test_no_room_for_scratch_files_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from app.live import parts
+    from app.frames import channels
+    from app.media.images import write_image
 
     def full() -> Any:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(parts, "scratch_track", full)
+    monkeypatch.setattr(channels, "scratch_track", full)
+    write_image(tmp_path / "clip.png", picture(9))
     context = Context()
-    loader = PartLoader(context, Trackers(StubResources(), context))
-    loader.want(StubEngine(), RenderOptions.from_values({"lips_from": str(tmp_path / "clip.mp4")}))
+    loader = PartLoader(context)
+    loader.want(StubEngine(), RenderOptions.from_values({"lips_from": str(tmp_path / "clip.png")}))
     assert context.complained.wait(WAIT)
     assert "No space left" in context.said[0]
     loader.task.cancel()
@@ -644,14 +644,14 @@ def test_driver_whose_other_methods_fail(make_session: Make, seen: Shown, method
 
 
 def test_motion_survives_time_that_goes_back_or_leaps() -> None:
-    motion, engine = LiveMotion(StubEngine()), StubEngine()
+    motion, engine = LiveChannel(StubEngine()), StubEngine()
     times = [0.0, 0.04, 0.02, 3600.0, 3600.04, 10.0, 10.04]
     for number, time in enumerate(times):
-        step = motion(engine._motion(0.1 * number), time)
+        step = motion(engine._motion(0.1 * number), time, AnimationOptions())
         assert step is not None
         assert np.isfinite(step.motion.translation).all()
         assert abs(step.motion.translation[0, 0] - 0.1 * number) <= 0.2
-    held = [motion(None, time) for time in (9.0, 10.1, 4000.0)]
+    held = [motion(None, time, AnimationOptions()) for time in (9.0, 10.1, 4000.0)]
     assert all(each is not None and np.isfinite(each.motion.translation).all() for each in held)
 
 

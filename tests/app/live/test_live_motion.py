@@ -9,14 +9,16 @@ import pytest
 from live_stubs import StubEngine
 
 from app.live.mailbox import Mailbox
-from app.live.motion import SEARCH, LiveMotion
 from app.live.quality import CALM, FORGIVE, Governor, Quality
 from app.live.settings import Settings
 from app.live_options import LiveOptions
 from app.options import RenderOptions
+from liveportrait.live_channel import SEARCH, LiveChannel
 from liveportrait.motion import Motion, euler_from_rotation, rotation_from_euler
+from liveportrait.options import AnimationOptions
 
 STEP = 1 / 30
+SMOOTH, PLAIN = AnimationOptions(), AnimationOptions(smooth=0)
 
 
 def look(yaw: float = 0.0, lips: float = 0.0, x: float = 0.0) -> Motion:
@@ -32,8 +34,9 @@ def yaw_of(frame: Motion | None) -> float:
     return float(euler_from_rotation(frame.rotation)[0, 1])
 
 
-def run(motion: LiveMotion, looks: list[Motion | None], start: float = 0.0, **how: object) -> list:
-    return [motion(each, start + i * STEP, smooth=False, **how) for i, each in enumerate(looks)]
+def run(motion: LiveChannel, looks: list[Motion | None], start: float = 0.0, reference: str = "auto") -> list:
+    options = AnimationOptions(smooth=0, reference=reference)
+    return [motion(each, start + i * STEP, options) for i, each in enumerate(looks)]
 
 
 class TestMailbox:
@@ -66,7 +69,7 @@ class TestMailbox:
 
 class TestNeutral:
     def test_is_the_most_neutral_look_of_the_first_second(self) -> None:
-        motion = LiveMotion(StubEngine())
+        motion = LiveChannel(StubEngine())
         # a bad moment at the start: turned, mouth open; neutral after half a second
         looks: list[Motion | None] = [look(yaw=25, lips=0.3)] * 15 + [look(x=0.1)] * 10 + [look(yaw=-15)] * 80
         steps = run(motion, looks)
@@ -75,24 +78,24 @@ class TestNeutral:
         assert steps[-1].reference.translation[0, 0] == pytest.approx(0.1)
 
     def test_way_to_it_is_eased(self) -> None:
-        steps = run(LiveMotion(StubEngine()), [look(yaw=25, lips=0.3)] * 15 + [look()] * 60)
+        steps = run(LiveChannel(StubEngine()), [look(yaw=25, lips=0.3)] * 15 + [look()] * 60)
         x = np.array([s.reference.lip_ratio[0, 0] for s in steps])
         assert x[0] == pytest.approx(0.3)
         assert x[-1] == 0
         assert np.abs(np.diff(x)).max() < 0.09
 
     def test_nothing_later_changes_it(self) -> None:
-        motion = LiveMotion(StubEngine())
+        motion = LiveChannel(StubEngine())
         run(motion, [look(yaw=10)] * 60)
         steps = run(motion, [look()] * 30, start=SEARCH + 2)
         np.testing.assert_allclose(steps[-1].reference.rotation, look(yaw=10).rotation, atol=1e-6)
 
     def test_first(self) -> None:
-        steps = run(LiveMotion(StubEngine()), [look(yaw=12)] * 3 + [look()] * 60, first=True)
+        steps = run(LiveChannel(StubEngine()), [look(yaw=12)] * 3 + [look()] * 60, reference="first")
         np.testing.assert_allclose(steps[-1].reference.rotation, look(yaw=12).rotation, atol=1e-6)
 
     def test_search_begins_with_the_first_face(self) -> None:
-        motion = LiveMotion(StubEngine())
+        motion = LiveChannel(StubEngine())
         steps = run(motion, [None] * 90)
         assert steps == [None] * 90
         steps = run(motion, [look(yaw=20)] * 10 + [look()] * 60, start=3.0)
@@ -100,7 +103,7 @@ class TestNeutral:
 
     def test_recentre_after_a_countdown(self) -> None:
         told: list[int] = []
-        motion = LiveMotion(StubEngine(), told.append)
+        motion = LiveChannel(StubEngine(), told.append)
         run(motion, [look()] * 60)
         motion.recentre(2.0 + 3.0)
         # the sitter has moved: a step in the pose; in the window she also opens her mouth for a moment
@@ -113,7 +116,7 @@ class TestNeutral:
         assert (after.translation[0, 0], after.lip_ratio[0, 0]) == (pytest.approx(0.3), 0)
 
     def test_recentre_without_a_face_takes_the_first_one_later(self) -> None:
-        motion = LiveMotion(StubEngine())
+        motion = LiveChannel(StubEngine())
         run(motion, [look()] * 60)
         motion.recentre(2.0)
         run(motion, [None] * 60, start=2.0)
@@ -121,56 +124,33 @@ class TestNeutral:
         np.testing.assert_allclose(steps[-1].reference.rotation, look(yaw=9).rotation, atol=1e-6)
 
     def test_reset_forgets(self) -> None:
-        motion = LiveMotion(StubEngine())
+        motion = LiveChannel(StubEngine())
         run(motion, [look(yaw=10)] * 60)
         motion.reset()
-        assert motion(None, 9.0) is None
-        assert motion(look(), 9.1) is not None
+        assert motion(None, 9.0, SMOOTH) is None
+        assert motion(look(), 9.1, SMOOTH) is not None
 
-    def test_fixed_reference_stays(self) -> None:
-        motion = LiveMotion(StubEngine())
-        motion.fix(look(yaw=3))
+    def test_known_reference_stays_until_another_one_is_asked_for(self) -> None:
+        motion = LiveChannel(StubEngine())
+        motion.start_from(look(yaw=3))
         steps = run(motion, [look(yaw=20)] * 5 + [look()] * 60)
         np.testing.assert_allclose(steps[-1].reference.rotation, look(yaw=3).rotation, atol=1e-6)
-
-    def test_reference_that_is_found_later_is_approached_smoothly(self) -> None:
-        motion = LiveMotion(StubEngine())
-        run(motion, [look(yaw=20)] * 10)
-        motion.fix(look(yaw=2))
-        steps = run(motion, [look(yaw=20)] * 60, start=10 / 30)
-        yaws = np.array([yaw_of(step.reference) for step in steps])
-        assert yaws[0] > 12
-        assert np.all(np.diff(yaws) <= 1e-4)
-        assert yaws[-1] == pytest.approx(2, abs=1e-3)
-
-    def test_reference_that_is_found_later_is_there_after_a_jump(self) -> None:
-        motion = LiveMotion(StubEngine())
-        run(motion, [look(yaw=20)] * 10)
-        motion.fix(look(yaw=2))
-        assert yaw_of(motion(look(yaw=20), 0.4, jump=True).reference) == pytest.approx(2, abs=1e-3)
-        motion.fix(look(yaw=5), at_once=True)
-        assert yaw_of(motion.reference) == pytest.approx(5, abs=1e-3)
-
-    def test_what_the_user_asked_for_stays(self) -> None:
-        motion = LiveMotion(StubEngine())
-        run(motion, [look()] * 60)
-        motion.recentre(2.0)
-        run(motion, [look(yaw=9)] * 60, start=2.0)
-        motion.fix(look(yaw=2), at_once=True)
-        assert yaw_of(motion.reference) == pytest.approx(9, abs=1e-3)
+        motion.recentre(3.0)
+        steps = run(motion, [look(yaw=9)] * 60, start=3.0)
+        assert yaw_of(steps[-1].reference) == pytest.approx(9, abs=1e-3)
 
 
 class TestShown:
     def test_a_jump_in_the_clip_bridges_nothing(self) -> None:
         """Who seeks while the face is lost sees the frame that was sought, not the way back to it."""
-        motion = LiveMotion(StubEngine())
+        motion = LiveChannel(StubEngine())
         run(motion, [look()] * 60)
         run(motion, [look(yaw=20)] * 3 + [None] * 60, start=60 * STEP)
-        step = motion(look(yaw=12), 124 * STEP, smooth=False, jump=True)
+        step = motion(look(yaw=12), 124 * STEP, PLAIN, jump=True)
         assert yaw_of(step.motion) == pytest.approx(12, abs=1e-3)
 
     def test_lost_face_is_held_then_eased_and_comes_back_smoothly(self) -> None:
-        motion = LiveMotion(StubEngine())
+        motion = LiveChannel(StubEngine())
         run(motion, [look()] * 40)
         steps = run(motion, [look(x=0.5)] * 30 + [None] * 60 + [look(x=0.5)] * 30, start=1.4)
         x = np.array([s.motion.translation[0, 0] for s in steps])
@@ -182,23 +162,18 @@ class TestShown:
 
     def test_jitter_is_steadied_and_movement_followed(self) -> None:
         noise = np.random.default_rng(0).normal(0, 0.002, 90)
-        motion = LiveMotion(StubEngine())
-        x = np.array([motion(look(x=float(v)), i * STEP).motion.translation[0, 0] for i, v in enumerate(noise)])
+        motion = LiveChannel(StubEngine())
+        x = np.array([motion(look(x=float(v)), i * STEP, SMOOTH).motion.translation[0, 0] for i, v in enumerate(noise)])
         assert x[30:].std() < 0.6 * noise[30:].std()
-        x = np.array([motion(look(x=0.4), (90 + i) * STEP).motion.translation[0, 0] for i in range(6)])
+        x = np.array([motion(look(x=0.4), (90 + i) * STEP, SMOOTH).motion.translation[0, 0] for i in range(6)])
         assert x[2] > 0.3
 
     def test_nothing_is_smoothed_across_a_jump(self) -> None:
-        motion = LiveMotion(StubEngine())
-        motion(look(x=0.0), 0.0)
-        assert motion(look(x=0.01), STEP).motion.translation[0, 0] < 0.0099
-        assert motion(look(x=0.02), 2 * STEP, jump=True).motion.translation[0, 0] == pytest.approx(0.02)
-        assert motion(look(x=0.03), 60.0).motion.translation[0, 0] == pytest.approx(0.03)
-
-    def test_still_is_measured_from_its_own_neutral(self) -> None:
-        step = LiveMotion(StubEngine()).lone(look(yaw=10, x=0.2))
-        np.testing.assert_array_equal(step.reference.rotation, step.motion.rotation)
-        assert not step.reference.delta.any()
+        motion = LiveChannel(StubEngine())
+        motion(look(x=0.0), 0.0, SMOOTH)
+        assert motion(look(x=0.01), STEP, SMOOTH).motion.translation[0, 0] < 0.0099
+        assert motion(look(x=0.02), 2 * STEP, SMOOTH, jump=True).motion.translation[0, 0] == pytest.approx(0.02)
+        assert motion(look(x=0.03), 60.0, SMOOTH).motion.translation[0, 0] == pytest.approx(0.03)
 
 
 def feed(governor: Governor, seconds: float, busy: float, start: float = 0.0, **how: float) -> list[str]:

@@ -16,14 +16,14 @@ import assets
 from app.choices import Subject
 from app.errors import CancelledError
 from app.events import CancelToken, EventStream
+from app.frames.channels import opened_driver, read_channel
 from app.frames.voices import Manner, open_track
 from app.live import LiveFrame, LiveSession, file_source
-from app.live.engine import Trackers
-from app.live.parts import PartDrivers, PartLoader, read_part
+from app.live.parts import PartDrivers, PartLoader
 from app.media.images import write_image
 from app.options import RenderOptions
 from app.render import Job, render
-from liveportrait import driving
+from liveportrait import DrivingChannel, driving
 from liveportrait.engines import load_engine
 from liveportrait.expression import Expression
 from liveportrait.placed import centred_handles
@@ -118,8 +118,12 @@ def test_lips_from_another_clip(files: Path) -> None:
 def test_parts_are_joined_by_time(files: Path, tmp_path: Path) -> None:
     engine, tracker = load_engine("mesh"), FaceTracker()
     options = RenderOptions.from_values({"smooth": 0, "reference": "first"})
-    talk = read_part(files / "talk", engine, tracker, options, CancelToken())
-    still = read_part(files / "rest.png", engine, tracker, options, CancelToken())
+
+    def channel(name: str) -> DrivingChannel:
+        with opened_driver(files / name, options, engine, further=True) as clip:
+            return read_channel(files / name, clip, engine, tracker, options, CancelToken(), further=True)
+
+    talk, still = channel("talk"), channel("rest.png")
     voice = open_track(write_vowel(tmp_path / "voice.wav", 0.24, start=0.1))
     assert voice is not None
     parts = PartDrivers(engine, {"lip": talk}, {voice.path: voice.opened()})
@@ -142,8 +146,8 @@ def test_parts_are_joined_by_time(files: Path, tmp_path: Path) -> None:
 
 def test_what_can_not_be_read_is_told_and_the_rest_goes_on(files: Path, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no clip" * 99)
-    context = Context()
-    loader = PartLoader(context, Trackers(StubResources(FaceTracker), context))
+    context = Context(resources=StubResources(FaceTracker))
+    loader = PartLoader(context)
     values = {"lips_from": str(tmp_path / "text.mp4"), "eyes_from": str(files / "open.png")}
     loader.want(load_engine("mesh"), RenderOptions.from_values(values))
     assert context.renewed.wait(WAIT)
@@ -156,8 +160,9 @@ def test_what_can_not_be_read_is_told_and_the_rest_goes_on(files: Path, tmp_path
 def test_reading_stops_when_it_is_told_to(files: Path) -> None:
     token = CancelToken()
     token.cancel()
-    with pytest.raises(CancelledError):
-        read_part(files / "talk", load_engine("mesh"), FaceTracker(), RenderOptions(), token)
+    options, engine = RenderOptions(), load_engine("mesh")
+    with opened_driver(files / "talk", options, engine) as clip, pytest.raises(CancelledError):
+        read_channel(files / "talk", clip, engine, FaceTracker(), options, token)
 
 
 def test_drivers_of_parts_are_told_by_region() -> None:

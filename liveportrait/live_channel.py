@@ -1,4 +1,8 @@
-"""Motion in real time: smoothed, bridged while the face is lost, relative to a neutral reference found on the fly."""
+"""A driving channel in real time: the steps of ``liveportrait.channel`` for motion that has no future, as of a camera.
+
+Motion is cleaned and held by the same rules. The neutral frame is searched while it plays, and the smoother looks back
+only.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from liveportrait.channel import EASE, HOLD
-from liveportrait.cuts import CutEaser
+from liveportrait.channel import MotionCleaner
 from liveportrait.driving import FaceHold, Shown
 from liveportrait.motion import Motion, blend
-from liveportrait.noise import NoiseHold
-from liveportrait.reference import lone_reference, neutral_frame
+from liveportrait.options import AnimationOptions
+from liveportrait.reference import neutral_frame
 from liveportrait.smoothing import MotionFilter
 
 if TYPE_CHECKING:
@@ -27,22 +30,59 @@ APPROACH: Final = 0.12  # time constant in seconds of the transition to a new re
 SETTLED: Final = 1.0  # seconds after which the transition ends
 
 
-class LiveMotion:
-    """Converts raw motion to motion to show.
+class NeutralWindow:
+    """The time in which the neutral pose is captured, with the countdown to it.
+
+    Args:
+        countdown: Receives the whole seconds left, 0 when the window begins.
+
+    Attributes:
+        start: Seconds at which the window begins; -inf before one was asked for.
+        end: Seconds at which it ends.
+    """
+
+    def __init__(self, countdown: Callable[[int], None] | None = None) -> None:
+        self._say = countdown or (lambda _: None)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the window."""
+        self.start = self.end = -math.inf
+        self._count: int | None = None  # seconds last announced
+        self._wish: float | None = None
+
+    def ask(self, at: float) -> None:
+        """Request another window, which begins at a time; callable from any thread."""
+        self._wish = at
+
+    def asked(self, time: float) -> bool:
+        """Whether another window was requested since the last call; announces the seconds left at a time."""
+        asked = self._wish is not None
+        if self._wish is not None:
+            self.start, self.end = self._wish, self._wish + WINDOW
+            self._wish, self._count = None, -1
+        if self._count is not None:
+            left = max(0, math.ceil(self.start - time))
+            if left != self._count:
+                self._say(left)
+            self._count = left or None
+        return asked
+
+
+class LiveChannel:
+    """Converts motion as it is read to motion to show.
 
     Args:
         engine: Engine that reads it.
-        countdown: Receives the whole seconds left of a countdown, 0 when the new reference is captured; called in the
-            tracking thread.
+        countdown: Receives the whole seconds left of a countdown, 0 when the new reference is captured; called by the
+            thread that passes the motion.
     """
 
     def __init__(self, engine: Engine, countdown: Callable[[int], None] | None = None) -> None:
-        self._engine = engine
-        self._say = countdown or (lambda _: None)
-        self._noise = NoiseHold(engine.regions)
-        self._cuts = CutEaser()
+        self._clean = MotionCleaner(engine.regions)
         self._filter = MotionFilter()
-        self._hold: FaceHold[Motion] = FaceHold(HOLD, EASE)
+        self._hold: FaceHold[Motion] = FaceHold()
+        self._window = NeutralWindow(countdown)
         self.reset()
 
     @property
@@ -52,105 +92,69 @@ class LiveMotion:
 
     def reset(self) -> None:
         """Start over with another driver."""
-        self._noise.reset()
-        self._cuts.reset()
+        self._clean.reset()
         self._filter.reset()
         self._hold.reset()
+        self._window.reset()
         self._time: float | None = None
         self._reference: Motion | None = None  # current
         self._target: Motion | None = None  # of the transition
         self._since = 0.0
         self._pool: list[Motion] = []
         self._searching = False
-        self._from = self._until = -math.inf  # time range of the frames in the pool
-        self._count: int | None = None  # seconds last announced
-        self._wish: float | None = None
-        self._asked = False
-
-    @property
-    def reference(self) -> Motion | None:
-        """The current reference of motion."""
-        return self._reference
 
     def recentre(self, at: float) -> None:
         """Capture a new neutral reference in the half second after a time; callable from any thread."""
-        self._wish, self._asked = at, True
+        self._window.ask(at)
 
-    def fix(self, reference: Motion, *, at_once: bool = False) -> None:
-        """Use this frame (N = 1) as the reference and stop searching, unless a new reference was requested.
-
-        Args:
-            reference: The frame.
-            at_once: Switch immediately; otherwise ease from the current reference.
-        """
-        if self._asked:
-            return
-        self._target, self._since = reference, 0.0 if self._time is None else self._time
-        self._reference = reference if at_once or self._reference is None else self._reference
-        self._searching, self._pool = False, []
-
-    def lone(self, motion: Motion) -> Shown:
-        """Motion of a still, relative to its own neutral expression."""
-        return Shown(motion, lone_reference(self._engine, motion), still=True)
+    def start_from(self, reference: Motion) -> None:
+        """Use a known neutral frame (N = 1) and search none, until one is asked for."""
+        self._reference = self._target = reference
 
     def __call__(
-        self, raw: Motion | None, time: float, *, jump: bool = False, hold: bool = True, ease: float = 0.0,
-        smooth: bool = True, first: bool = False, rest: Motion | None = None,
+        self, raw: Motion | None, time: float, options: AnimationOptions, *, jump: bool = False,
+        rest: Motion | None = None,
     ) -> Shown | None:  # fmt: skip
         """Motion to show, and its reference; None before the first face.
 
         Args:
             raw: Motion read from a frame (N = 1), or None if no face is detected.
             time: Capture time of the frame in seconds.
+            options: smooth, official, ease_cuts and reference are used; of the latter, "first" takes the first frame
+                with a face as the neutral one and anything else the most neutral one of the first second.
             jump: Don't smooth or bridge from the previous frame to this one.
-            hold: Suppress image noise (liveportrait.noise).
-            ease: Seconds over which motion is blended across a cut of the driving clip; 0 jumps.
-            smooth: Smooth the motion with the One-Euro filter.
-            first: Use the first frame with a face as the reference instead of the most neutral one of the first second.
             rest: Motion to ease to when the face is lost; None is the reference.
         """
         dt = 0.0 if self._time is None else max(time - self._time, 0.0)
         self._time = time
         if jump or dt > GAP:
-            self._noise.reset()
-            self._cuts.reset()
+            self._clean.reset()
             self._filter.reset()
         if jump:
             self._hold.reset()
-        if raw is not None and hold:
-            raw = self._noise(raw)
-        if raw is not None and ease > 0:
-            raw = self._cuts(raw, time, ease)
-        if raw is not None and smooth:
-            raw = self._filter(raw, dt)
-        self._announce(time)
+        smooth = options.smooth > 0 and not options.official
         if raw is not None:
-            self._search(raw, time, first)
+            raw = self._clean(raw, time, hold=smooth, ease=options.ease_cuts)
+            raw = self._filter(raw, dt) if smooth else raw
+        if self._window.asked(time):
+            self._pool, self._searching = [], True
+        if raw is not None:
+            self._search(raw, time, options.reference == "first")
         self._approach(time, dt, jump)
         if self._reference is None:
             return None
         shown = self._hold(raw, self._reference if rest is None else rest, dt)
         return Shown(shown, self._reference, raw is not None)
 
-    def _announce(self, time: float) -> None:
-        if self._wish is not None:
-            self._from, self._until = self._wish, self._wish + WINDOW
-            self._pool, self._searching, self._count, self._wish = [], True, -1, None
-        if self._count is not None:
-            left = max(0, math.ceil(self._from - time))
-            if left != self._count:
-                self._say(left)
-            self._count = left or None
-
     def _search(self, raw: Motion, time: float, first: bool) -> None:
         """Search the neutral frame during the search window."""
         if self._reference is None:
             self._reference = self._target = raw
             if not self._searching:
-                self._searching, self._until = not first, time + SEARCH
-        if not self._searching or time < self._from:
+                self._searching, self._window.end = not first, time + SEARCH
+        if not self._searching or time < self._window.start:
             return
-        late = time > self._until
+        late = time > self._window.end
         if not (late and self._pool) and len(self._pool) < POOL:
             self._pool.append(raw)
             known = Motion.concatenate(self._pool)

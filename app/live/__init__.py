@@ -5,8 +5,8 @@ Threads are connected by mailboxes that hold only the latest frame; frames that 
 
     Capture         runs one driver at a time; retries a camera that went away             capture.py
     PortraitStore   prepares portraits in the background; ClipPlayer plays those that move     portraits.py, clips.py
-    Pipeline        the three working threads; Tracking reads motion from driver frames       pipeline.py, tracking.py
-    PartLoader      reads drivers of parts of the face; NeutralFinder the neutral frame        parts.py, neutral.py
+    Pipeline        the three working threads; Tracking finds the motion of a driver's frame  pipeline.py, tracking.py
+    ChannelLoader   reads the channel of a driving file; PartLoader those of parts             channel.py, parts.py
     Sinks           windows, recordings, virtual cameras                                       sinks.py
 
 Usage (the window uses the same API):

@@ -34,6 +34,7 @@ class Greedy(MeshEngine):
 
 class Given(Resources):
     def __init__(self, engine: MeshEngine) -> None:
+        super().__init__()
         self._engine = engine
 
     def engine(self, options, say, warn, step=None):

@@ -475,7 +475,7 @@ def test_template_drives_over_and_over(make_session: Make, shown: Shown, tmp_pat
         track.append(Fraction(i, 100), engine._motion(0.1 * i))
     save_track(path, track, Fraction(100))
     track.close()
-    session = make_session(engine=engine)
+    session = make_session(engine=engine, options=RenderOptions.from_values({"smooth": 0}))
     session.add_sink(shown)
     session.set_driver(file_source(path))
     session.start()

@@ -77,9 +77,9 @@ def _lifespan(jobs: Work) -> Any:
 
 def _resources(jobs: Work) -> Any:
     from app.frames.motion_cache import MotionCache
-    from app.jobs.renderer import KeptResources
+    from app.frames.resources import Resources
 
-    return KeptResources(MotionCache(), jobs.queue.store.file_hash)
+    return Resources(MotionCache(), jobs.queue.store.file_hash, photos=2)
 
 
 def _errors(api: FastAPI) -> None:

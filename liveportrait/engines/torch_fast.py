@@ -18,9 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from liveportrait.engines.base import Image, Portrait
+from liveportrait.engines.base import Image
 from liveportrait.engines.compiled import compiled, compiler_missing, keep_compiled
 from liveportrait.engines.graph import CudaRecorder, Recorder, StaticGraph, leaves, rebuilt
 from liveportrait.engines.liveportrait import LivePortraitEngine
@@ -31,7 +29,6 @@ from liveportrait.engines.precision import (
     Precision,
     PrecisionGuard,
     judge_numbers,
-    judge_peaks,
     judge_pictures,
     pick_device,
     psnr,
@@ -47,14 +44,13 @@ from liveportrait.engines.runtime import (
     sample_picture,
     to_tensor,
 )
-from liveportrait.motion import Array, Motion
+from liveportrait.motion import Array
 from models.registry import ModelError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from liveportrait.compose import Compositor
     from liveportrait.networks.fast.generator import FastGenerator
     from liveportrait.networks.fast.warping import FastWarping, WarpSource
     from liveportrait.networks.loading import Variant
@@ -342,53 +338,6 @@ class FastRuntime(Runtime):
                 else:
                     self._form_note = f"{faster * 1e3:.0f} ms against {seconds * 1e3:.0f} ms"
         self._keep()
-
-    def whole_frame(
-        self, portrait: Portrait, reference: Motion, compositor: Compositor, stitching: nn.Module | None
-    ) -> Callable[[Image], tuple[Image, Image]]:
-        """Function: (256, 256, 3) uint8 driving crop -> window of the finished image, and the bare crop.
-
-        Everything in between stays on the device (liveportrait.engines.frame); on CUDA it is one graph.
-
-        Args:
-            portrait: From encode.
-            reference: The driver's neutral frame (N = 1).
-            compositor: Position of the crop in the image.
-            stitching: The stitching network; None leaves the keypoints as they are.
-        """
-        import copy
-
-        import torch
-
-        from liveportrait.engines.frame import WholeFrame, frame_motion, frame_place
-
-        guard = self.ready()
-        with guard.mode(guard.precision):
-            warping, generator = self._pair(guard.precision)
-            stitch = None if stitching is None else copy.deepcopy(stitching).to(self.device)
-            frame = WholeFrame(self._motion, stitch, warping, generator)
-            source = self._source(portrait.features)
-            shape = source, frame_motion(portrait, reference, self.device), frame_place(compositor, self.device)
-
-        def compute(*tensors: Tensor) -> tuple[Tensor, ...]:
-            results: tuple[Tensor, ...] = frame(*rebuilt(shape, iter(tensors[:-1])), tensors[-1])
-            return results
-
-        fixed, graph = leaves(shape), StaticGraph(compute, self._recorder)
-
-        def take(results: tuple[Tensor, ...]) -> tuple[Image, Image, bool]:
-            window, square, peaks = results
-            return window[0].cpu().numpy().copy(), square[0].cpu().numpy().copy(), judge_peaks(peaks) == "nan"
-
-        def draw(crop: Image) -> tuple[Image, Image]:
-            with guard.mode(guard.precision):
-                given = torch.from_numpy(np.ascontiguousarray(crop[None])).to(self.device)
-                window, square, broken = graph(fixed, [given], take)
-            if broken:
-                raise ModelError(f"A frame came out as NaN in {guard.precision}; choose --precision fp32.")
-            return window, square
-
-        return draw
 
     # ------------------------------------------------------------------ parts
 

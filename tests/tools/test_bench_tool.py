@@ -192,6 +192,7 @@ def test_rows_that_are_wanted() -> None:
         "plain fp32", "official fp32", "torch fp32", "torch bf16", "torch-fast fp32", "torch-fast bf16",
         "torch-fast int8",
     ]  # fmt: skip
+    assert "bf16, whole frame in one graph" in labels
     for rewrite in ("separable_motions", "folded_norms", "folded_spectral", "source_cache", "shared_norm"):
         assert f"bf16 without {rewrite}" in labels
     asked.engine = ["torch-slow"]

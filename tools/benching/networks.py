@@ -155,6 +155,8 @@ def wanted_rows(args: Any) -> list[Measured]:
                 label = f"{precision} without {off}" if off else f"{precision}, all rewrites"
                 how = {"kind": "fast", "precision": precision, "off": off}
                 rows.append(Measured(label, how, "ablation"))
+            whole = {"kind": "whole", "precision": precision}
+            rows.append(Measured(f"{precision}, whole frame in one graph", whole, "ablation"))
     kept = [row for row in rows if not args.only or any(text in row.label for text in args.only)]
     return [rows[0], *(row for row in kept if row is not rows[0])]
 
@@ -339,7 +341,7 @@ def max_ratio(officials: list[dict[str, Any]], figures: dict[str, Any]) -> float
 def _ratio(other: dict[str, Any], own: dict[str, Any], figure: str) -> float | None:
     """Speed-up of a row for the networks that it runs (an ablation row runs only W and G)."""
     names = set(own["stages"]) - {"levels"}
-    if "M" in names:
+    if any("M" in name.split("+") for name in names):
         mine, theirs = own["frame"][figure], other["frame"][figure]
     else:
         mine = sum(own["stages"][name][figure] for name in names)

@@ -146,6 +146,50 @@ class FastRow(PlainRow):
         self._picture = self._generator(self._out)
 
 
+class WholeFrameRow(FastRow):
+    """M, motion, S, W, G, levels and paste-back of the rewritten networks, on a card as one CUDA graph.
+
+    Args:
+        networks: The plain ones.
+        given: See PlainRow.
+        device: See PlainRow.
+        precision: Type of the convolutions of W and G.
+    """
+
+    def __init__(self, networks: Mapping[str, Any], given: Mapping[str, Any], device: str, *, precision: str) -> None:
+        import torch
+
+        from benching.whole_frame import FrameMotion, WholeFrame, frame_place, one_graph
+        from liveportrait.compose import Compositor
+        from liveportrait.crop import Crop
+        from liveportrait.engines.graph import CudaRecorder
+
+        super().__init__(networks, given, device, precision=precision, off="")
+        where, source = torch.device(device), given["source"]
+        one = torch.ones((1, 1), device=where)
+        rest = FrameMotion(
+            source[0], source, torch.eye(3, device=where), 0 * source[:, 0], one, one, 0 * one, 0 * source[0]
+        )
+        picture = np.random.default_rng(0).integers(0, 255, (720, 1280, 3), np.uint8)
+        place = frame_place(Compositor(picture, Crop.from_box(640.0, 360.0, 400.0), detail=False), where)
+        frame = WholeFrame(
+            self._networks["motion_extractor"], self._networks["stitching"], self._warping, self._generator
+        )
+        recorder = CudaRecorder(where) if where.type == "cuda" else None
+        self._run = one_graph(frame, self._prepared, rest, place, recorder)
+        self._crops = (given["image"] * 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+    def stages(self) -> list[Stage]:
+        """See Row."""
+        return [("M+S+W+G+paste", lambda: self._run(self._crops))]
+
+    def picture(self) -> Any:
+        """See Row; from the other rows' keypoints, which the whole frame computes by itself."""
+        self._warp()
+        self._draw()
+        return self._picture
+
+
 class EngineRow:
     """An engine as the program uses it; W and G are separate stages if the engine can run them separately.
 
@@ -261,6 +305,8 @@ class Worker:
                 )  # fmt: skip
             elif kind == "plain":
                 row = PlainRow(self._plain(Path(weights)), given, where, half=False, compiled=False)
+            elif kind == "whole":
+                row = WholeFrameRow(self._plain(Path(weights)), given, where, precision=how["precision"])
             else:
                 row = FastRow(self._plain(Path(weights)), given, where, precision=how["precision"], off=how["off"])
         self._rows[label] = row

@@ -1,7 +1,8 @@
 """The whole frame on the device: driving crop -> M -> relative motion -> S -> W -> G -> uint8 levels -> paste-back.
 
 Nothing is copied to the CPU in between, so that a graphics card can run it as one CUDA graph. It covers the plain case:
-relative motion of everything, measured from a neutral driving frame, without filters, sliders or retargeting.
+relative motion of everything, measured from a neutral driving frame, without filters, sliders or retargeting. The
+program does not use it (``liveportrait.animator`` is its only way of a frame): it measures what a card could gain.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from liveportrait.engines.graph import StaticGraph, leaves, rebuilt
 from liveportrait.networks.fast.warping import FastWarping, WarpSource
 from liveportrait.warp import scale_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from liveportrait.compose import Compositor
-    from liveportrait.engines.base import Portrait
+    from liveportrait.engines.base import Image, Portrait
+    from liveportrait.engines.graph import Recorder
     from liveportrait.motion import Array, Motion
     from liveportrait.networks.fast.generator import FastGenerator
 
@@ -127,6 +132,33 @@ class WholeFrame(nn.Module):
         up = functional.grid_sample(pictures, grid, mode="bicubic", padding_mode="border", align_corners=False)
         mixed = place.window + place.mask * (up.round().clamp(0.0, 255.0) - place.window)
         return mixed.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def one_graph(
+    frame: WholeFrame, source: WarpSource, rest: FrameMotion, place: FramePlace, recorder: Recorder | None
+) -> Callable[[Tensor], tuple[Image, Image, Array]]:
+    """Function: (B, 256, 256, 3) uint8 driving crops on the device -> windows, crops and peaks, see WholeFrame.forward.
+
+    Args:
+        frame: The networks.
+        source: See FastWarping.prepare.
+        rest: See FrameMotion.
+        place: See FramePlace.
+        recorder: Captures the graph; None computes each frame anew.
+    """
+    shape = source, rest, place
+
+    def compute(*tensors: Tensor) -> tuple[Tensor, ...]:
+        results: tuple[Tensor, ...] = frame(*rebuilt(shape, iter(tensors[:-1])), tensors[-1])
+        return results
+
+    fixed, graph = leaves(shape), StaticGraph(compute, recorder)
+
+    def take(results: tuple[Tensor, ...]) -> tuple[Image, Image, Array]:
+        windows, squares, peaks = (result.cpu().numpy().copy() for result in results)
+        return windows, squares, peaks
+
+    return lambda crops: graph(fixed, [crops], take)
 
 
 def degrees(values: Tensor) -> Tensor:

@@ -9,16 +9,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.parsing.classes import Labels, index
 from models.topology import EYE_LEFT, EYE_RIGHT, FACE_POINTS
 
 MARGIN: Final = 2.1
 """Side of the crop relative to the longer side of the mesh's box."""
 RAISED: Final = 0.04
 """Distance of the crop's middle above the face's, in sides: there is more head above than below."""
-FACE_CLASSES: Final = (
-    "skin", "brow_left", "brow_right", "eye_left", "eye_right", "nose", "lip_upper", "mouth", "lip_lower",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,10 +45,11 @@ def face_square(points: npt.NDArray[np.floating]) -> Square:
     """Square around (478, 2 or 3) mesh points, upright along the line between the eyes."""
     across = points[EYE_RIGHT.outer, :2] - points[EYE_LEFT.outer, :2]
     angle = math.atan2(float(across[1]), float(across[0]))
-    return _around(points[:FACE_POINTS, :2].astype(np.float64), angle)
+    return square_around(points[:FACE_POINTS, :2].astype(np.float64), angle)
 
 
-def _around(points: npt.NDArray[np.float64], angle: float) -> Square:
+def square_around(points: npt.NDArray[np.float64], angle: float) -> Square:
+    """The square around points (N, 2) of a face that is turned by an angle in radians."""
     c, s = math.cos(angle), math.sin(angle)
     turn = np.array([[c, -s], [s, c]])
     upright = points @ turn
@@ -60,12 +57,3 @@ def _around(points: npt.NDArray[np.float64], angle: float) -> Square:
     side = float((high - low).max()) * MARGIN
     centre = turn @ ((low + high) / 2 - [0, RAISED * side])
     return Square(float(centre[0]), float(centre[1]), side, angle)
-
-
-def labels_square(labels: Labels) -> Square | None:
-    """The same square from labels (H, W) of an upright face; None if they show none."""
-    y, x = np.nonzero(np.isin(labels, [index(name) for name in FACE_CLASSES]))
-    if len(y) < 16:
-        return None
-    low, high = np.percentile(np.stack([x, y], 1), [0.5, 99.5], axis=0)
-    return _around(np.array([low, high], np.float64), 0.0)

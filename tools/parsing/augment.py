@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.parsing.classes import IGNORED, Labels, mirrored
+from models.parsing.classes import IGNORED, Labels
+from parsing.labels import mirrored
 
 Image = npt.NDArray[np.uint8]
 Matrix = npt.NDArray[np.float64]

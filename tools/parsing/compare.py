@@ -15,9 +15,10 @@ import numpy.typing as npt
 from models.matte import PersonMatte
 from models.parsing.classes import Labels, index
 from models.parsing.parser import FaceParser
-from models.parsing.polygons import odd_colours, rough_labels, with_mesh
+from models.parsing.polygons import odd_colours
 from models.tracker import FaceTracker
 from parsing.augment import Augmentation
+from parsing.rough import rough_labels, with_mesh
 from parsing.scores import Scores
 from tools.parsing.data import Faces, Recipe
 

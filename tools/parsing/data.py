@@ -15,16 +15,14 @@ from training.manifest import Sample, Split, hash_labels
 from models.files import file_hash
 from models.parsing.classes import (
     BASIC,
-    CELEBAMASK_FILES,
     LAPA,
     Labels,
     fold,
     index,
-    sides_by_place,
-    translate,
 )
-from models.parsing.square import Square, face_square, labels_square
+from models.parsing.square import Square, face_square
 from parsing.augment import Augmentation, cut
+from parsing.labels import CELEBAMASK_FILES, labels_square, sides_by_place, translate
 from tools.parsing import scenes
 
 Image = npt.NDArray[np.uint8]
@@ -142,7 +140,7 @@ class Labeller:
 
     def __call__(self, path: Path, store: Path) -> None:
         """Label an image; no points are stored if no face is found."""
-        from models.parsing.polygons import rough_labels
+        from parsing.rough import rough_labels
 
         rgb = read_rgb(path)
         faces = self._tracker.detect(rgb)

@@ -5,24 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from parsing.augment import Augmentation, cut
+from parsing.labels import CELEBAMASK, CELEBAMASK_FILES, labels_square, lookup, mirrored, sides_by_place, translate
+from parsing.rough import rough_labels
 from parsing.scores import Scores
 
 from models.matte import PersonMatte
 from models.parsing import BASIC, CLASSES, index
 from models.parsing.classes import (
     BISENET,
-    CELEBAMASK,
-    CELEBAMASK_FILES,
     FOLDED,
     IGNORED,
     LAPA,
-    lookup,
-    mirrored,
-    sides_by_place,
-    translate,
 )
-from models.parsing.polygons import feature_labels, odd_colours, rough_labels
-from models.parsing.square import Square, face_square, labels_square
+from models.parsing.polygons import feature_labels, odd_colours
+from models.parsing.square import Square, face_square
 from models.tracker import FaceTracker
 
 

@@ -258,6 +258,5 @@ _DEFAULT: Final = Registry(
     )
 )
 
-register_model: Final[Callable[[ModelSpec], ModelSpec]] = _DEFAULT.register
 list_models: Final[Callable[..., list[str]]] = _DEFAULT.names
 get_model: Final[Callable[[str], ModelSpec]] = _DEFAULT.get

@@ -55,11 +55,6 @@ class Library:
     version: str
     module: Any
 
-    @property
-    def needs_card(self) -> bool:
-        """Whether it compiles only on the card."""
-        return self.name == FULL
-
 
 def unavailable(device: str = "auto", find: Callable[[int], Card] = find_card) -> str:
     """Why the tensorrt engine can't run here, as a sentence, or an empty string."""

@@ -218,18 +218,6 @@ class Emo2(nn.Module):
         return cast(Tensor, self.head(self.norm(self.features(x)[-1]).mean(dim=(2, 3))))
 
 
-def select_weights(checkpoint: dict[str, object], averaged: bool = False) -> dict[str, Tensor]:
-    """The weights in an official checkpoint: a plain dict, or one with 'net' and 'net_E' (the moving average).
-
-    Raises:
-        ValueError: The moving average is requested but missing.
-    """
-    if averaged and "net_E" not in checkpoint:
-        raise ValueError("The checkpoint has no moving average 'net_E'; load it with averaged=False.")
-    chosen = checkpoint["net_E"] if averaged else checkpoint.get("net", checkpoint)
-    return cast("dict[str, Tensor]", chosen)
-
-
 def build(name: str, *, window_size: int = 8, num_classes: int | None = None, in_chans: int = 3) -> Emo2:
     """EMOv2 of a size in SIZES with fresh weights."""
     return Emo2(SIZES[name], window_size, 1000 if num_classes is None else num_classes, in_chans)

@@ -319,11 +319,6 @@ class FFNet(nn.Module):
         return cast(Tensor, self.head(self.features(x)))
 
 
-def clean_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights without the fixed kernel that checkpoints of nets with pre-down-sampling contain."""
-    return {key: value for key, value in weights.items() if key != "smoothing.weight"}
-
-
 def build(name: str, *, num_classes: int | None = None, in_chans: int = 3) -> FFNet:
     """FFNet of a registered name, such as ffnet40s_bbb_mobile, with fresh weights."""
     return FFNet(parse(name), num_classes, in_chans)

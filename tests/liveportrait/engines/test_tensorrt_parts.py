@@ -169,8 +169,6 @@ def test_targets() -> None:
     assert targets_of(rtx, None) == ("portable",)
     assert targets_of(rtx, ADA) == ("sm89", "portable")
     assert targets_of(full, HOPPER) == ("NVIDIA H100 80GB HBM3 sm90",)
-    assert full.needs_card
-    assert not rtx.needs_card
     with pytest.raises(ModelError, match="only on the card itself"):
         targets_of(full, None)
 

@@ -185,20 +185,6 @@ def test_names_of_the_ffnet_family():
             parse(wrong)
 
 
-def test_checkpoints_of_both_forms():
-    from models.backbones.emo2 import select_weights
-    from models.backbones.ffnet import clean_weights
-
-    plain, mean = {"a": torch.zeros(1)}, {"a": torch.ones(1)}
-    assert select_weights(plain) is plain
-    assert select_weights({"net": plain, "net_E": mean}) is plain
-    assert select_weights({"net": plain, "net_E": mean}, averaged=True) is mean
-    with pytest.raises(ValueError, match="net_E"):
-        select_weights(plain, averaged=True)
-    source = build("ffnet22S_BCC_mobile_pre_down").state_dict()
-    build("ffnet22S_BCC_mobile").load_state_dict(clean_weights(source))
-
-
 def test_listing_imports_no_torch_and_covers_both_kinds():
     code = (
         "import sys, models; names = models.list_models('*'); assert 'torch' not in sys.modules;"

@@ -5,16 +5,16 @@ This module deliberately imports nothing heavy: the command line needs it for ``
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from app.errors import UsageError
+from app.option_parsers import parse_size
 from app.options import OptionInfo, declared
 from liveportrait.options import option
-from models.messages import about, msg
+from models.messages import msg
 
 Fit = Literal["contain", "cover", "stretch"]
 Turn = Literal["0", "90", "180", "270"]
@@ -168,27 +168,10 @@ class LiveOptions:
         return parse_size(self.camera_size) or (0, 0)
 
 
-def parse_size(text: str) -> tuple[int, int] | None:
-    """Parse a size such as 1280x720; an empty text is None.
-
-    Raises:
-        ValueError: The text is not a size.
-    """
-    if not text:
-        return None
-    match = re.fullmatch(r"\s*(\d{1,5})\s*[xX\u00d7]\s*(\d{1,5})\s*", text)
-    if match is None or min(int(g) for g in match.groups()) < 16 or max(int(g) for g in match.groups()) > 16384:
-        raise ValueError(msg("{text!r} is not a size in pixels such as 1280x720.", text))
-    return int(match.group(1)), int(match.group(2))
-
-
 @lru_cache(maxsize=1)
 def live_options() -> tuple[OptionInfo, ...]:
     """Every live option, grouped, in the order of help and documentation."""
     return declared("live", LiveOptions)
-
-
-SIZES: Final = ("camera_size", "vcam_size")
 
 
 def check_live(values: Mapping[str, Any], flags: bool = False) -> LiveOptions:
@@ -207,11 +190,5 @@ def check_live(values: Mapping[str, Any], flags: bool = False) -> LiveOptions:
         info = known.get(name)
         if info is None:
             raise UsageError(msg("There is no live option named {name!r}; known are {names}.", name, ", ".join(known)))
-        label = info.label if flags else name
-        checked[name] = info.check(value, label)
-        if name in SIZES:
-            try:
-                parse_size(checked[name])
-            except ValueError as error:
-                raise UsageError(about(label, str(error))) from None
+        checked[name] = info.check(value, info.label if flags else name)
     return LiveOptions(**checked)

@@ -19,11 +19,11 @@ from app.errors import UsageError, not_one_of
 from app.option_parsers import (
     parse_colour,
     parse_mask,
-    parse_output_size,
     parse_rate,
     parse_reference,
     parse_regions,
     parse_share,
+    parse_size,
     parse_sliders,
     parse_time,
 )
@@ -221,7 +221,9 @@ PARSERS: Final[dict[str, Callable[[str], Any]]] = {
     "source_start": parse_time,
     "source_end": parse_time,
     "source_duration": parse_time,
-    "size": parse_output_size,
+    "size": parse_size,
+    "camera_size": parse_size,
+    "vcam_size": parse_size,
     "face": Faces.parse,
     "driving_face": FaceChoice.parse,
     "crop": Square.parse,

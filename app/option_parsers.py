@@ -66,8 +66,8 @@ def parse_time(text: str) -> Fraction | None:
     return seconds
 
 
-def parse_output_size(text: str) -> tuple[int, int] | None:
-    """Width and height of the result, as 1080x1920; an empty text is None."""
+def parse_size(text: str) -> tuple[int, int] | None:
+    """A width and height such as 1080x1920; an empty text is None."""
     if not text:
         return None
     match = re.fullmatch(r"\s*([0-9]{1,6})\s*[xX\u00d7]\s*([0-9]{1,6})\s*", text)

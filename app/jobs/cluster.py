@@ -134,7 +134,7 @@ class ClusterPool:
         )
         for number in range(1, size + 1):
             name = f"ray-{os.getpid()}-{number}-{uuid.uuid4().hex[:12]}"
-            self._queue.join(name, Path(tempfile.gettempdir()) / name)
+            self._queue.register(name, Path(tempfile.gettempdir()) / name)
             self._names.append(name)
             self._actors.append(kind.remote(cache, threads))
 
@@ -207,7 +207,7 @@ class ClusterPool:
         """Send heartbeats and progress of all workers to the queue, and cancelled jobs to the workers."""
         for number, name in enumerate(self._names):
             self._listen(number)
-            unwanted = self._queue.beat(name, *self._progress.get(number, (0, None)))
+            unwanted = self._queue.heartbeat(name, *self._progress.get(number, (0, None)))
             if number not in self._looks:
                 self._looks[number] = self._actors[number].look.remote(sorted(unwanted))
 

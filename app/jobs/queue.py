@@ -309,13 +309,13 @@ class Queue:
             return sum(db.execute(query, (stored(batch), number)).rowcount for number in ids)
 
     # ---- what workers do with jobs ----------------------------------------------------------------------------------
-    def join(self, worker: str, folder: Path, pid: int | None = None, lane: str = "") -> None:
+    def register(self, worker: str, folder: Path, pid: int | None = None, lane: str = "") -> None:
         """Register a worker, its folder for scratch files, and the queue name that it serves."""
         with self.store.change() as db:
             values = (worker, os.getpid() if pid is None else pid, machine(), time.time(), stored(folder), lane)
             db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?, ?)", values)
 
-    def beat(self, worker: str, job: int = 0, progress: Progress | None = None) -> set[int]:
+    def heartbeat(self, worker: str, job: int = 0, progress: Progress | None = None) -> set[int]:
         """Record a heartbeat; returns the jobs of this worker that are to be stopped.
 
         Args:
@@ -413,7 +413,7 @@ class Queue:
         """Queue a claimed job again, as if it had not been started."""
         return self._update(job, state="queued", attempts=job.attempts - 1, started=None)
 
-    def leave(self, worker: str) -> None:
+    def unregister(self, worker: str) -> None:
         """Unregister a worker and remove its scratch files."""
         if self.store.rows("SELECT name FROM workers WHERE name = ? AND host = ?", (worker, machine())):
             scratch.discard(worker)
@@ -449,7 +449,7 @@ class Queue:
         lost = [row for row in running if row["worker"] not in present]
         found = [row["id"] for row in lost if self._repair(row, blame and row["worker"] in dead, reason)]
         for worker in known:
-            self.leave(worker)
+            self.unregister(worker)
         return [job for number in found for job in self.reader.find(number)]
 
     def crashed(self, job: JobRecord, reason: str) -> None:

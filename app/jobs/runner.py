@@ -26,7 +26,7 @@ from app.jobs.queue import Queue
 from app.jobs.run import run_workers, start
 from models.messages import msg, revived, stored_message
 
-BEAT: Final = 5.0  # seconds between heartbeats
+HEARTBEAT: Final = 5.0  # seconds between heartbeats
 NICE: Final = 5  # yield CPU time to interactive programs
 
 
@@ -50,7 +50,7 @@ class Runner:
         """Run until no jobs are left or it is stopped; returns the exit status."""
         threading.Thread(target=self._listen, args=(commands,), daemon=True).start()
         with Queue(self._path) as queue:
-            queue.join(self._name, scratch(self._name), lane=self._lane)
+            queue.register(self._name, scratch(self._name), lane=self._lane)
             threading.Thread(target=self._beat, daemon=True).start()
             try:
                 while not self._token.cancelled and queue.reader.counts(lane=self._lane)["queued"]:
@@ -60,7 +60,7 @@ class Runner:
                 return 1
             finally:
                 self._over.set()
-                queue.leave(self._name)
+                queue.unregister(self._name)
         return 0
 
     def _listen(self, commands: IO[str]) -> None:
@@ -75,8 +75,8 @@ class Runner:
 
     def _beat(self) -> None:
         with Queue(self._path) as queue:
-            while not self._over.wait(BEAT):
-                queue.beat(self._name)
+            while not self._over.wait(HEARTBEAT):
+                queue.heartbeat(self._name)
 
     def _complain(self, error: Exception) -> None:
         print_line(sys.stdout, {"error": stored_message(str(fault(error))), "details": traceback.format_exc()})
@@ -96,7 +96,7 @@ class RunnerProcess:
         if sys.platform == "win32":
             apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
         self._process = start("run", str(queue.path), lane, name, **apart)
-        queue.join(name, scratch(name), self._process.pid, lane)
+        queue.register(name, scratch(name), self._process.pid, lane)
         self._lines: list[str] = []
         self._heard: list[str] = []
         self._threads = [

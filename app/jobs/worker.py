@@ -22,7 +22,7 @@ from app.jobs.record import JobRecord, Progress
 from app.jobs.renderer import JobRenderer, Outcome
 from app.jobs.target import open_target
 
-BEAT: Final = 0.5  # seconds between heartbeats
+HEARTBEAT: Final = 0.5  # seconds between heartbeats
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Worker:
         """Run until the queue is empty or it is stopped."""
         chosen = self._settings
         with Queue(chosen.queue) as queue:
-            queue.join(chosen.name, Path(chosen.folder), lane=chosen.lane or "")
+            queue.register(chosen.name, Path(chosen.folder), lane=chosen.lane or "")
             scratch.settle_in(chosen.name)  # after registering, so that the folder is found if this worker dies
             threading.Thread(target=self._listen, args=(commands,), daemon=True).start()
             threading.Thread(target=self._beat, daemon=True).start()
@@ -96,7 +96,7 @@ class Worker:
                     break
             kept = renderer.resources
             self._tell({"kind": "left", "loaded": kept.loaded, "encoded": kept.encoded, "read": kept.read})
-            queue.leave(chosen.name)
+            queue.unregister(chosen.name)
         return 0
 
     def _do(self, queue: Queue, renderer: JobRenderer, job: JobRecord) -> Outcome:
@@ -137,14 +137,14 @@ class Worker:
     def _beat(self) -> None:
         """Send heartbeats and poll for cancelled jobs, on a separate connection."""
         with Queue(self._settings.queue) as queue:
-            while not self._leaving.wait(BEAT):
+            while not self._leaving.wait(HEARTBEAT):
                 job = self._job
-                unwanted = queue.beat(self._settings.name, 0 if job is None else job.id, self._progress)
+                unwanted = queue.heartbeat(self._settings.name, 0 if job is None else job.id, self._progress)
                 if job is not None and job.id in unwanted:
                     self._token.cancel()
             while True:  # the last job is being returned
-                queue.beat(self._settings.name)
-                threading.Event().wait(BEAT)
+                queue.heartbeat(self._settings.name)
+                threading.Event().wait(HEARTBEAT)
 
 
 def settle(queue: Queue, job: JobRecord, outcome: Outcome, *, leaving: bool = False) -> str:

@@ -32,7 +32,7 @@ class VirtualCameraSettings:
     @classmethod
     def of(cls, live: LiveOptions) -> VirtualCameraSettings:
         """Settings requested by live options."""
-        from app.live_options import parse_size
+        from app.option_parsers import parse_size
 
         return cls(parse_size(live.vcam_size), live.vcam_rate, live.vcam_fit)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import UsageError
-from app.option_parsers import parse_output_size
+from app.option_parsers import parse_size
 from liveportrait.patched import Patched
 from models.messages import msg
 
@@ -46,7 +46,7 @@ class Sizing:
             UsageError: Both size and max_side are given.
         """
         colour = options.fill_colour
-        wanted = parse_output_size(options.size)
+        wanted = parse_size(options.size)
         if wanted is not None and options.max_side:
             raise UsageError(
                 msg("{option:size} and {option:max_side} both set the size of the result."), "Give one of them."

@@ -55,7 +55,7 @@ def queue(qtbot: QtBot, disk: Queue) -> Iterator[RenderQueue]:
 @pytest.fixture
 def colleague(disk: Queue, tmp_path: Path) -> str:
     """Somebody else who works on the window's lane."""
-    disk.join("other", tmp_path / "scratch", lane=LANE)
+    disk.register("other", tmp_path / "scratch", lane=LANE)
     return "other"
 
 
@@ -392,7 +392,7 @@ def gallery(disk: Queue, colleague: str, small_media: Path, tmp_path: Path) -> l
             disk.failed(job, error, 1, state, details="Traceback: bad")  # type: ignore[arg-type]
     job = disk.claim(colleague, in_order=True)
     assert job is not None
-    disk.beat(colleague, job.id, Progress("render", 30, 120, 12.5, 7.2, "Rendering"))
+    disk.heartbeat(colleague, job.id, Progress("render", 30, 120, 12.5, 7.2, "Rendering"))
     return ids
 
 

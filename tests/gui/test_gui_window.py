@@ -623,7 +623,7 @@ def test_failed_job_has_a_report_and_old_jobs_are_offered(
         qtbot.waitUntil(window.queue_panel.isVisible)  # what was left over opens it
         assert window.studio.queue.left_over == {old}
         qtbot.waitUntil(window.queue_panel.banner.isVisible)
-        disk.join("other", tmp_path / "scratch", lane=LANE)
+        disk.register("other", tmp_path / "scratch", lane=LANE)
         (bad,) = disk.add(jobs[1:], LANE, lane=LANE).ids
         qtbot.waitUntil(lambda: len(window.studio.queue.jobs) == 2)
         job = disk.claim("other", lane=LANE)

@@ -5444,10 +5444,6 @@
    <translation>{text!r} ist keine Zahl von 0 bis 1.</translation>
   </message>
   <message>
-   <source>{text!r} is not a size in pixels such as 1280x720.</source>
-   <translation>{text!r} ist keine Größe in Pixeln wie 1280x720.</translation>
-  </message>
-  <message>
    <source>{text!r} is not a size such as 1080x1920, with sides of {smallest_side} to {largest_side} px.</source>
    <translation>{text!r} ist keine Größe wie 1080x1920, mit Seiten von {smallest_side} bis {largest_side} px.</translation>
   </message>

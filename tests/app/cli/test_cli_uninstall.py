@@ -72,10 +72,10 @@ def test_not_while_something_renders(homes: dict[str, Path], monkeypatch: pytest
     monkeypatch.setenv("PORTRAIT_ANIMATE_QUEUE", str(tmp_path / "q.db"))
     check_nobody_works()
     with Queue() as queue:
-        queue.join("w", tmp_path)
+        queue.register("w", tmp_path)
         with pytest.raises(UsageError, match="window is rendering"):
             check_nobody_works()
-        queue.leave("w")
+        queue.unregister("w")
     check_nobody_works()
     assert len(data_folders()) == 4
 

@@ -314,7 +314,7 @@ def test_schema_is_printed(work: Path, run_cli: Callable) -> None:
 def record(one: Entry) -> JobRecord:
     with Queue() as queue:
         queue.add([one])
-        queue.join("w", Path("scratch"))
+        queue.register("w", Path("scratch"))
         job = queue.claim("w")
         assert job is not None
         return job

@@ -36,7 +36,7 @@ def test_memory_stays_flat(queue: Queue, work: Path) -> None:
     sources = ["in/photo.jpg", "in/other.jpg", "in/cutout.png"]
     jobs = [one for _ in range(8) for one in make_jobs(sources, ["in/slow.mp4"], values)]
     renderer, pages = JobRenderer(None, queue.store.file_hash), []
-    queue.join("w", work / "scratch")
+    queue.register("w", work / "scratch")
     for number, one in enumerate(jobs):
         queue.add([type(one)(one.source, one.driving, str(work / "out" / f"{number}.mp4"), one.values)])
         job = queue.claim("w")

@@ -36,7 +36,7 @@ def ended_process() -> int:
 
 
 def claim(queue: Queue, work: Path, pid: int | None = None, name: str = WORKER) -> JobRecord:
-    queue.join(name, work / "scratch" / name, pid)
+    queue.register(name, work / "scratch" / name, pid)
     job = queue.claim(name)
     assert job is not None
     return job
@@ -127,7 +127,7 @@ def test_no_job_is_claimed_twice(queue: Queue, entry: Make, work: Path) -> None:
 
     def take(name: str) -> None:
         with Queue(queue.path) as own:
-            own.join(name, work / name)
+            own.register(name, work / name)
             while (job := own.claim(name)) is not None:
                 taken.append(job.id)
 
@@ -161,11 +161,11 @@ def test_living_worker_is_left_alone_until_its_lease_ends(
     now = __import__("time").time()
     monkeypatch.setattr("app.jobs.queue.time.time", lambda: now + LEASE - 1)
     assert queue.recover() == []
-    queue.beat(WORKER)
+    queue.heartbeat(WORKER)
     monkeypatch.setattr("app.jobs.queue.time.time", lambda: now + 2 * LEASE - 2)
     assert queue.recover() == []
     monkeypatch.setattr("app.jobs.queue.time.time", lambda: now + 3 * LEASE)
-    monkeypatch.setattr("app.jobs.queue.time.sleep", lambda seconds: queue.beat(WORKER))
+    monkeypatch.setattr("app.jobs.queue.time.sleep", lambda seconds: queue.heartbeat(WORKER))
     assert queue.recover() == []  # the machine has slept
     monkeypatch.setattr("app.jobs.queue.time.time", lambda: now + 5 * LEASE)
     monkeypatch.setattr("app.jobs.queue.time.sleep", lambda seconds: None)
@@ -208,7 +208,7 @@ def test_cancel_retry_clear_reorder(queue: Queue, work: Path, entry: Make) -> No
     assert job.id == third
     assert queue.cancel([third, second]) == 2
     assert queue.reader.get(second).state == "cancelled"
-    assert queue.beat(WORKER) == {third}  # the worker hears of it
+    assert queue.heartbeat(WORKER) == {third}  # the worker hears of it
     assert settle(queue, job, Outcome("cancelled", exit_code=4)) == "cancelled"
     assert queue.add([entry(output=f"{i}.mp4") for i in range(4)], "night").cancelled == 2
     assert queue.retry([second, first]) == 1

@@ -161,7 +161,7 @@ def test_two_queues_with_the_same_output_do_not_meet(work: Path, entry: Make) ->
         jobs = []
         for queue in (first, second):
             queue.add([entry()], "night")
-            queue.join("w", work)
+            queue.register("w", work)
             jobs.append(queue.claim("w"))
         one, two = jobs
         assert one is not None
@@ -232,7 +232,7 @@ def test_bad_row_does_not_hide_the_others(
     assert [job.id for job in queue.reader.jobs()] == [ids[0], ids[2]]
     assert [job.id for job in queue.reader.recent(10)] == [ids[0], ids[2]]
     assert list(queue.reader.damaged()) == [ids[1]]
-    queue.join("w", queue.path.parent)
+    queue.register("w", queue.path.parent)
     taken = [job.id for job in iter(lambda: queue.claim("w"), None)]
     assert taken == [ids[0], ids[2]]
     queue.recover(["w"])
@@ -253,7 +253,7 @@ def test_output_of_a_damaged_row_is_named(queue: Queue, entry: Make) -> None:
 
 @pytest.mark.parametrize(("column", "value"), [("pid", "x"), ("pid", -1), ("beat", "never"), ("pid", 1 << 60)])
 def test_worker_that_is_none_counts_as_dead(queue: Queue, column: str, value: Any) -> None:
-    queue.join("w", queue.path.parent)
+    queue.register("w", queue.path.parent)
     change(queue, f"UPDATE workers SET {column} = ?", value)
     queue.recover()
     assert queue.reader.workers() == []
@@ -272,7 +272,7 @@ def test_run_waits_for_jobs_that_another_batch_has_taken_over(queue: Queue, work
     first = reporter(queue, "first", events)
     queue.add([entry()], "second")  # the same job
     assert queue.reader.jobs(batch="first") == []
-    queue.join("other", work)
+    queue.register("other", work)
     assert first.waiting()
     assert first.waiting()
     assert [event.message for event in events if "another batch" in event.message] == [
@@ -299,10 +299,10 @@ def test_run_takes_its_jobs_back_when_nobody_works_on_them(queue: Queue, entry: 
 
 def test_other_inputs_for_the_output_of_a_batch_that_runs_are_refused(queue: Queue, work: Path, entry: Make) -> None:
     queue.add([entry(output="a.mp4")], "first")
-    queue.join("other", work)
+    queue.register("other", work)
     with pytest.raises(UsageError, match="which another process is rendering"):
         queue.add([entry(output="a.mp4", multiplier=2.0)], "second")
-    queue.leave("other")
+    queue.unregister("other")
     assert queue.add([entry(output="a.mp4", multiplier=2.0)], "second").queued == 1
 
 

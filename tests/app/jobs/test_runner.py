@@ -31,20 +31,20 @@ def test_lanes_keep_jobs_apart(queue: Queue, entry: Callable[..., Entry], work: 
     mine = queue.add([entry(output=f"{n}.mp4") for n in range(3)], "window", lane="window").ids
     (other,) = queue.add([entry(output="x.mp4")], "night").ids
     assert queue.reader.counts(lane="window")["queued"] == 3
-    queue.join("w", work / "w", lane="window")
+    queue.register("w", work / "w", lane="window")
     assert queue.reader.workers("window") == ["w"]
     assert queue.hold("window") == 0  # somebody works on it
     assert queue.reader.left_alone("window") == [other]
-    queue.join("batch", work / "b")
+    queue.register("batch", work / "b")
     assert queue.reader.left_alone("window") == []  # a command line is at it
-    queue.leave("batch")
+    queue.unregister("batch")
     assert [job.id for job in queue.reader.recent(2)] == list(mine[:2])
     queue.move(mine[2], -2)
     claimed = [queue.claim("w", lane="window", in_order=True) for _ in range(4)]
     assert [job.id if job else None for job in claimed] == [mine[2], mine[0], mine[1], None]
     assert queue.claim("w", lane="") is not None
     assert queue.reader.get(other).state == "running"
-    queue.leave("w")
+    queue.unregister("w")
     assert queue.reader.workers() == []
     queue.recover()
     assert queue.hold("window") == 3
@@ -57,7 +57,7 @@ def test_paused_jobs_wait_until_they_are_resumed(queue: Queue, entry: Callable[.
     assert queue.pause(ids[:1]) == 0
     assert queue.move(ids[3], -3)
     assert not queue.move(ids[3], -1)
-    queue.join("w", work / "w")
+    queue.register("w", work / "w")
     job = queue.claim("w")
     assert job is not None
     assert job.id == ids[3]
@@ -81,10 +81,10 @@ def test_new_wishes(queue: Queue, entry: Callable[..., Entry]) -> None:
 
 def test_progress_and_notes_are_kept(queue: Queue, entry: Callable[..., Entry], work: Path) -> None:
     queue.add([entry()], "night")
-    queue.join("w", work / "w")
+    queue.register("w", work / "w")
     job = queue.claim("w")
     assert job is not None
-    assert queue.beat("w", job.id, Progress("render", 3, 6, 2.0, 1.5, "Rendering")) == set()
+    assert queue.heartbeat("w", job.id, Progress("render", 3, 6, 2.0, 1.5, "Rendering")) == set()
     seen = queue.reader.get(job.id)
     assert seen.progress == Progress("render", 3, 6, 2.0, 1.5, "Rendering")
     assert seen.share == pytest.approx(2 / 3)
@@ -98,7 +98,7 @@ def test_job_that_takes_its_workers_down_fails_in_the_end(
     queue: Queue, entry: Callable[..., Entry], work: Path
 ) -> None:
     (number,) = queue.add([entry()], "night").ids
-    queue.join("w", work / "w")
+    queue.register("w", work / "w")
     for attempt in range(1, CRASHES + 1):
         job = queue.claim("w")
         assert job is not None
@@ -196,7 +196,7 @@ def test_time_left_of_a_batch_counts_running_jobs(
 def test_files_of_others_are_kept(queue: Queue, entry: Callable[..., Entry], work: Path, name: str, late: bool) -> None:
     """Also those of the comparison clip, and those that come while the job is rendered."""
     queue.add([entry(side_by_side=True)], "night")
-    queue.join("w", work / "w")
+    queue.register("w", work / "w")
 
     def intrude(event: Event | None = None) -> None:
         (work / "out").mkdir(exist_ok=True)

@@ -12,8 +12,9 @@ import pytest
 from app.cli import live as verb
 from app.cli.main import main
 from app.errors import UsageError
-from app.live_options import LiveOptions, check_live, live_options, parse_size
+from app.live_options import LiveOptions, check_live, live_options
 from app.media.reader import open_clip
+from app.option_parsers import parse_size
 from app.options import options_table
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -4032,6 +4032,10 @@
    <translation>Ton zu Lippenformen</translation>
   </message>
   <message>
+   <source>lip shapes from the timbre of sound</source>
+   <translation>Lippenformen aus der Klangfarbe</translation>
+  </message>
+  <message>
    <source>lip-sync</source>
    <translation>Lippensynchron</translation>
   </message>

@@ -28,7 +28,7 @@ BASE: Final = (
 EXTRAS: Final = {
     "torch": "torch", "safetensors": "torch", "onnxruntime-gpu": "gpu", "tensorrt-rtx": "tensorrt-rtx",
     "tensorrt": "tensorrt", "openvino": "openvino",
-    "insightface": "insightface", "pyvirtualcam": "vcam", "sounddevice": "mic", "ray": "cluster",
+    "insightface": "insightface", "pyvirtualcam": "vcam", "sounddevice": "mic", "mido": "midi", "ray": "cluster",
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from models.messages import msg
 Fit = Literal["contain", "cover", "stretch"]
 Turn = Literal["0", "90", "180", "270"]
 CAMERA, LIVE, VIRTUAL, STREAM, RECORD = "Camera", "Live", "Virtual camera", "Streams", "Recording"
+MIDI = "MIDI"
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,22 @@ class LiveOptions:
         title="Record the microphone",
         group=RECORD,
         help="Add the microphone's sound to the recording, and to SRT, RTMP, UDP and RTP streams.",
+    )
+    midi: str = option(
+        "",
+        title="MIDI input",
+        group=MIDI,
+        help=msg(
+            "MIDI input whose controllers move the sliders: its name or a part of it, or {setting:first}; empty opens "
+            "none."
+        ),
+    )
+    midi_map: str = option(
+        "",
+        title="Controllers",
+        group=MIDI,
+        help="Which controller moves which slider, such as 1=smile,2/7=brow (controller, or channel/controller); "
+        "empty uses the faders and knobs listed in docs/live.md.",
     )
 
     @property

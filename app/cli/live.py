@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,14 @@ from app.presets import resolve
 from app.speech_options import VOICE
 from app.stream_targets import parse_targets
 from models.installation import install_hint
+from models.messages import msg
 
 if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
     from app.live import LiveSession, LiveStats, Sink
     from app.live_options import LiveOptions
     from app.options import RenderOptions
+    from liveportrait.expression import Expression
 
 PANEL = "Session"
 LEFT_OUT = (
@@ -51,6 +54,9 @@ def live(values: Mapping[str, Any]) -> int:
     wanted = check_live({i.name: values[i.name] for i in live_options() if values[i.name] is not None}, flags=True)
     if wanted.voice_driver and wanted.camera:
         raise UsageError("--voice and --driver both name the driver.", "Give one of them.")
+    from app.media.midi import Bindings
+
+    Bindings.parse(wanted.midi_map)
     seconds = _seconds(values["seconds"])
     photo = Path(values["photo"])
     _check(options)
@@ -170,12 +176,43 @@ def run_session(
             events.info(note)
         session.set_driver(source)
         session.start()
-        _await_first(session, token, live.vcam)
-        _watch(session, seconds, events, token)
+        with _controllers(live, session, expression, events):
+            _await_first(session, token, live.vcam)
+            _watch(session, seconds, events, token)
         session.stop()
         session.settle(None)
         stats = session.stats()
     return stats, _recorded(stats, live)
+
+
+@contextmanager
+def _controllers(
+    live: LiveOptions, session: LiveSession, base: Expression | None, events: EventStream
+) -> Iterator[None]:
+    """Let MIDI controllers move the sliders of a session, from an expression on, if asked for.
+
+    Raises:
+        AppError: The input can't be opened.
+    """
+    if not live.midi:
+        yield
+        return
+    from app.media.midi import Bindings, MidiInput
+    from liveportrait.expression import Expression
+
+    start = base or Expression({})
+    values = dict(start.values)
+
+    def moved(name: str, value: float) -> None:
+        values[name] = value
+        session.set_expression(replace(start, values=dict(values)))
+
+    controllers = MidiInput(live.midi, Bindings.parse(live.midi_map), moved)
+    events.info(msg("The sliders follow the MIDI input {name}.", controllers.name))
+    try:
+        yield
+    finally:
+        controllers.close()
 
 
 def _inputs(photo: Path, options: RenderOptions, live: LiveOptions) -> list[Path]:

@@ -22,6 +22,7 @@ from app.gui.jobs import RenderQueue
 from app.gui.last_session import gone_files, is_on, restore
 from app.gui.live_outputs import LiveOutputs
 from app.gui.live_source import live_source
+from app.gui.midi import Controllers
 from app.gui.preview_sound import PreviewSound
 from app.gui.session import (
     LIVE_ONLY,
@@ -129,6 +130,7 @@ class Studio(QObject):
         self.live.add_sink(self._sink)
         self.outputs = LiveOutputs(self)
         self.sound = PreviewSound(self)
+        self.controllers = Controllers(self)
         self.session_changed.connect(self.sound.show_session)
         self._unsaved_reported = False
         self._saver = QTimer(self)
@@ -485,6 +487,7 @@ class Studio(QObject):
         """
         ended = self.queue.stop(background=self.finish_alone)
         self.sound.close()
+        self.controllers.close()
         self.live.close()
         self._presenter.stop()
         return self.downloads.close() and self.background.wait() and ended

@@ -12,6 +12,18 @@
    <translation>--cluster braucht Ray, das nicht installiert ist.</translation>
   </message>
   <message>
+   <source>--midi-map: there is no slider named {name!r}; known are {names}.</source>
+   <translation>--midi-map: einen Regler namens {name!r} gibt es nicht; bekannt sind {names}.</translation>
+  </message>
+  <message>
+   <source>--midi-map: {entry!r} is not a controller and a slider, such as 1=smile or 2/7=brow.</source>
+   <translation>--midi-map: {entry!r} ist nicht Controller und Regler, wie etwa 1=smile oder 2/7=brow.</translation>
+  </message>
+  <message>
+   <source>--midi: reading MIDI needs the packages mido and python-rtmidi.</source>
+   <translation>--midi: Für MIDI sind die Pakete mido und python-rtmidi nötig.</translation>
+  </message>
+  <message>
    <source>.gif can't hold {codec}.</source>
    <translation>.gif kann {codec} nicht enthalten.</translation>
   </message>
@@ -220,6 +232,10 @@
    <translation>Es wurde ein anderer Antrieb gewählt.</translation>
   </message>
   <message>
+   <source>Another program may be using it.</source>
+   <translation>Vielleicht benutzt ihn ein anderes Programm.</translation>
+  </message>
+  <message>
    <source>Another program may be using it; close that program.</source>
    <translation>Vielleicht benutzt sie ein anderes Programm: dieses bitte schließen.</translation>
   </message>
@@ -358,6 +374,10 @@
   <message>
    <source>Certificate</source>
    <translation>Zertifikat</translation>
+  </message>
+  <message>
+   <source>Channels go from 1 to 16, controllers from 0 to 127.</source>
+   <translation>Kanäle gehen von 1 bis 16, Controller von 0 bis 127.</translation>
   </message>
   <message>
    <source>Check `ray status`; the jobs stay in the queue.</source>
@@ -638,6 +658,10 @@
   <message>
    <source>Continuing with {size} workers because {why}.</source>
    <translation>Es geht mit {size} Arbeitern weiter, weil {why}.</translation>
+  </message>
+  <message>
+   <source>Controllers</source>
+   <translation>Controller</translation>
   </message>
   <message>
    <source>Copied</source>
@@ -1598,6 +1622,18 @@
   <message>
    <source>Lower edge of the mouth's opening</source>
    <translation>Unterer Rand der Mundöffnung</translation>
+  </message>
+  <message>
+   <source>MIDI input</source>
+   <translation>MIDI-Eingang</translation>
+  </message>
+  <message>
+   <source>MIDI input whose controllers move the sliders: its name or a part of it, or {setting:first}; empty opens none.</source>
+   <translation>MIDI-Eingang, dessen Controller die Regler bewegen: sein Name oder ein Teil davon, oder {setting:first}; leer öffnet keinen.</translation>
+  </message>
+  <message>
+   <source>MIDI inputs can't be listed: {error}.</source>
+   <translation>MIDI-Eingänge lassen sich nicht auflisten: {error}.</translation>
   </message>
   <message>
    <source>Make it again with `animate template make SOUND -o NAME.speech`.</source>
@@ -2796,6 +2832,10 @@
    <translation>Zwischendateien können nicht nach {parent} geschrieben werden: {error}.</translation>
   </message>
   <message>
+   <source>The MIDI input {name} can't be opened: {error}.</source>
+   <translation>Der MIDI-Eingang {name} lässt sich nicht öffnen: {error}.</translation>
+  </message>
+  <message>
    <source>The animated crop gets smaller if this rate, or the camera's own if that is lower, can't be reached.</source>
    <translation>Der animierte Ausschnitt wird kleiner, wenn diese Bildrate, oder die der Kamera, falls sie niedriger ist, nicht erreicht wird.</translation>
   </message>
@@ -3118,6 +3158,14 @@
   <message>
    <source>Their numbers must be equal.</source>
    <translation>Von beiden müssen es gleich viele sein.</translation>
+  </message>
+  <message>
+   <source>There are {names}.</source>
+   <translation>Es gibt {names}.</translation>
+  </message>
+  <message>
+   <source>There is no MIDI input named {name!r}.</source>
+   <translation>Einen MIDI-Eingang namens {name!r} gibt es nicht.</translation>
   </message>
   <message>
    <source>There is no camera and no file named {wanted!r}.</source>
@@ -3466,6 +3514,10 @@
   <message>
    <source>Whether this face moves.</source>
    <translation>Ob sich dieses Gesicht bewegt.</translation>
+  </message>
+  <message>
+   <source>Which controller moves which slider, such as 1=smile,2/7=brow (controller, or channel/controller); empty uses the faders and knobs listed in docs/live.md.</source>
+   <translation>Welcher Controller welchen Regler bewegt, etwa 1=smile,2/7=brow (Controller oder Kanal/Controller); leer gilt die Tabelle in docs/live.md.</translation>
   </message>
   <message>
    <source>Which face of the driving file is followed; the same choices as for the source.</source>

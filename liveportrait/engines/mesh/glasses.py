@@ -1,7 +1,7 @@
 """Glasses and other things worn on a face: detects them and keeps their shape.
 
 A warp bends everything that lies over the skin. Glasses are stiff, so where they are worn, the mesh between brows and
-cheeks moves with the head only; lids, irises, mouth and forehead stay free.
+cheeks moves with the head only; lids, irises, mouth and forehead stay free, and brows for the most part.
 
 They are found by edges: histograms of oriented gradients (Dalal and Triggs, CVPR 2005) of the strip over both eyes,
 weighted by a logistic regression (tools/train_glasses.py).
@@ -32,6 +32,7 @@ BINS = 8
 CELL = 8  # pixels
 CONTRAST = 1.0  # added to the norm of a block, so that flat blocks don't count
 CLIP = 0.3
+ZONE_FROM = (-0.26, -0.18)  # heights over which the stiff zone begins, face widths: brows lie at -0.25 to -0.18
 LEAST, SURE = 0.5, 1.5  # log-odds from which the shape of glasses is partly kept, and fully kept
 
 
@@ -116,10 +117,10 @@ def _model() -> tuple[Features, float]:
 
 @lru_cache(maxsize=1)
 def _zone() -> Float:
-    """(478, 1) 1 where glasses lie: from the brows to the upper cheeks, except on lids and irises."""
+    """(478, 1) 1 where glasses lie: from below the brows to the upper cheeks, except on lids and irises."""
     mean = face_model().mean.astype(np.float64)
     y = mean[:, 1]
-    zone = smoothstep(-0.29, -0.21, y) * (1 - smoothstep(0.08, 0.24, y))
+    zone = smoothstep(*ZONE_FROM, y) * (1 - smoothstep(0.08, 0.24, y))
     free = nearness(face_model().mean, [i for eye in EYES for i in eye.ring], 0.04).astype(np.float64)
     free[[eye.iris + i for eye in EYES for i in range(5)]] = 1
     return (zone * (1 - free))[:, None]

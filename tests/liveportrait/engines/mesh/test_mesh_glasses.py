@@ -9,7 +9,7 @@ import pytest
 from liveportrait.engines.mesh import MeshEngine, glasses
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.layout import Pose
-from models.topology import EYES
+from models.topology import BROW_LEFT, BROW_RIGHT, EYES
 
 
 def with_glasses(stage) -> tuple[np.ndarray, np.ndarray]:
@@ -20,7 +20,7 @@ def with_glasses(stage) -> tuple[np.ndarray, np.ndarray]:
     radius = 0.39 * float(np.linalg.norm(centres[0] - centres[1]))
     mask = np.zeros(crop.shape[:2], np.uint8)
     for centre in centres:
-        cv2.ellipse(mask, (centre, (2 * radius, 1.7 * radius), 0), 255, 3, cv2.LINE_AA)
+        cv2.ellipse(mask, (centre, (2 * radius, 1.4 * radius), 0), 255, 3, cv2.LINE_AA)
     (ax, ay), (bx, by) = (np.round(c).astype(int) for c in centres)
     r = round(radius)
     cv2.line(mask, (ax + r, ay - 3), (bx - r, by - 3), 255, 3, cv2.LINE_AA)
@@ -80,6 +80,7 @@ def test_eyes_behind_glasses_still_blink_and_the_mouth_still_opens(worn, stage):
         assert zone[list(eye.ring)].max() == 0
         assert zone[eye.iris : eye.iris + 5].max() == 0
     assert zone[[13, 14, 152]].max() == 0
+    assert zone[list(BROW_LEFT + BROW_RIGHT)].mean() < 0.7
 
 
 def test_the_head_turns_with_its_glasses(worn, stage):

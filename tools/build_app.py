@@ -45,7 +45,9 @@ DISTRIBUTIONS = (
 def data_files() -> list[tuple[Path, str]]:
     """Data files to include, each with its folder inside the app."""
     found = [(path, path.parent) for path in (ROOT / "assets").rglob("*") if path.is_file()]
-    found += [(path, path.parent) for kind in ("qss", "svg", "ts") for path in (ROOT / "app").rglob(f"*.{kind}")]
+    found += [
+        (path, path.parent) for kind in ("qss", "svg", "ts", "html") for path in (ROOT / "app").rglob(f"*.{kind}")
+    ]
     return [
         (path, folder.relative_to(ROOT).as_posix()) for path, folder in sorted(found) if "__pycache__" not in path.parts
     ]

@@ -29,11 +29,13 @@ OPENING: Final[dict[str, float]] = {
 }  # fmt: skip
 """Target lip ratio of a viseme, in a speaker's own standard deviations; fitted on speakers (docs/quality.md)."""
 WIDTH: Final[dict[str, float]] = {
-    "sil": 0.1, "PP": -0.4, "FF": 0.3, "TH": 0.1, "DD": 0.4, "kk": 0.2, "CH": -0.5, "SS": 0.8, "RR": -0.6,
-    "aa": 0.3, "E": 0.5, "I": 0.3, "O": -0.4, "U": -1.3,
+    "sil": 0.0, "PP": -0.4, "FF": 0.3, "TH": 0.1, "DD": 0.4, "kk": 0.2, "CH": -0.5, "SS": 0.8, "RR": -0.8,
+    "aa": 0.3, "E": 0.5, "I": 0.3, "O": -0.7, "U": -1.8,
 }  # fmt: skip
 """Target width, in the same units; below 0 the lips are rounded."""
-USUAL, SPREAD = 0.15, 0.21
+DOMINANCE: Final = {"CH": 1.5, "RR": 1.5, "O": 1.5, "U": 1.5}
+"""Weight of rounded visemes in the width against the others, 1: lips round early and stay round."""
+USUAL, SPREAD = 0.14, 0.19
 """Lip ratio (Expression.lip_ratio) of a target of 0, and its increase per unit: varies as much as a real speaker's."""
 WIDEST: Final = 0.42
 QUIET: Final = 0.8
@@ -105,7 +107,8 @@ def speech_curves(visemes: Visemes, gain: float = 1.0) -> SpeechCurves:
     stress = smooth(np.clip(1 + visemes.loudness.astype(np.float64) / 1.5, 0, 1), 2.5) * smooth(spoken, 2)
     asked = smooth(share, 1.5)
     opening = smooth(asked @ np.array([OPENING[name] for name in VISEMES]), 1.0)
-    width = smooth(asked @ np.array([WIDTH[name] for name in VISEMES]), 2.5)
+    weighed = asked * np.array([DOMINANCE.get(name, 1.0) for name in VISEMES])
+    width = smooth(weighed @ np.array([WIDTH[name] for name in VISEMES]) / weighed.sum(1), 2.5)
     ratio = np.clip(USUAL + SPREAD * opening, 0, WIDEST) * (QUIET + (1 - QUIET) * np.clip(1.3 * stress, 0, 1))
     talking = smooth(_pauses(spoken), 4)
     ratio = np.clip(gain * ratio, 0, WIDEST) * np.clip(1.2 * talking, 0, 1)

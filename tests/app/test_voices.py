@@ -139,7 +139,7 @@ def test_a_voice_plays_in_real_time_as_it_is_rendered(here: Path) -> None:
     opened = voice.opened()
     source = TrackFrames(opened)
     track, length, _ = voice.played(idle=None, gain=1, smile=0.5, loop=True, check=lambda: None)
-    times = [time for time, _, _ in source.frames(Fraction(1, 10))]
+    times = [time for time, _ in source.frames(Fraction(1, 10))]
     assert (source.duration, [float(time) for time in times]) == (length, [0.12, 0.16, *np.arange(5, 15) / 25])
     assert [opened.at(time, Manner(smile=0.5)) for time in times] == [track.at(float(time)) for time in times]
 
@@ -169,7 +169,7 @@ def test_the_microphone_drives_a_moment_later() -> None:
         if number >= 10:  # the first frames wait for what follows them
             samples.append((now, source.read()))
     source.close()
-    assert all(sample is not None and sample.gives_motion for _, sample in samples)
+    assert all(sample is not None and sample.play is not None for _, sample in samples)
     delays = np.array([time - sample.time for time, sample in samples])
     assert 0.1 < delays.min() <= delays.max() < 0.25
     lips = {

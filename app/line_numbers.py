@@ -1,4 +1,7 @@
-"""Job files as plain values, with the line number of each entry, so that errors can name it."""
+"""Job files as plain values, with the line number of each entry, so that errors can name it.
+
+tomllib and json give no line numbers.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,9 @@
 ``animate __complete SHELL WORDS...``: the last word is the one being typed, maybe empty. Each line of the output is a
 word and, after a tab, its description. A line that begins with a tab makes the shell add names of its own: "files" or
 "folders". Nothing heavy is imported, and any error gives no output rather than an error message in the prompt.
+
+click's own completion has no PowerShell, no values joined by commas or = as in ``--sliders smile=``, and no command
+without a verb.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The layout of help texts: as wide as the terminal."""
+"""The layout of help texts: as wide as the terminal.
+
+click's formatter has no headings for groups of flags, and breaks lines within the words of a choice.
+"""
 
 from __future__ import annotations
 

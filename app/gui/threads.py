@@ -1,4 +1,7 @@
-"""Work outside the window's thread: latest request first, results as signals."""
+"""Work outside the window's thread: latest request first, results as signals.
+
+Neither Qt nor superqt has a worker that drops requests superseded in the meantime; Qt runs the single tasks.
+"""
 
 from __future__ import annotations
 

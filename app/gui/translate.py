@@ -1,4 +1,7 @@
-"""Texts in the user's language through Qt's translators; Qt Linguist .ts catalogues are read without compiling."""
+"""Texts in the user's language through Qt's translators.
+
+Qt Linguist's .ts catalogues are read directly, not compiled by lrelease: a compiled copy could be out of date.
+"""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@
 
 Each viewer has a thread and gets the newest frame when it is ready for one: a slow viewer skips frames and does not
 delay others. A frame is encoded when the first viewer requests it.
+Python's http.server is enough for that; a web framework would be a requirement of the base installation.
 """
 
 from __future__ import annotations

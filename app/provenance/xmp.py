@@ -1,5 +1,6 @@
-"""Metadata: an XMP packet, and where each format stores it. Needs no package.
+"""Metadata: an XMP packet, and where each format stores it.
 
+Written here because python-xmp-toolkit needs the C library Exempi, which pip doesn't install.
 Adobe's XMP specification, part 3 (storage in files), defines where: an iTXt chunk of PNG, an APP1 segment of JPEG, a
 chunk of WebP, an application extension of GIF, tag 700 of TIFF and a box of type uuid in MP4 and QuickTime files.
 """

@@ -1,4 +1,9 @@
-"""Small widgets: slider with value, switch, collapsible section, flow layout; short enough to need no package."""
+"""Small widgets: slider with value, switch, collapsible section, flow layout.
+
+Not superqt's: our slider is filled from its default and resets to it, the heading of a section holds buttons, and all
+are drawn in the theme's colours; the elided label, which superqt has too, is 15 lines. Qt has no switch and no flow
+layout.
+"""
 
 from __future__ import annotations
 

@@ -456,7 +456,7 @@ WRONG = [
     (["-o", "out.webm", "--codec", "h264"], "can't hold h264"),
     (["--preset", "clam"], "Did you mean calm?"),
     (["--config", "no.toml"], "no.toml does not exist"),
-    (["extra.mp4"], "unexpected extra argument(s) (extra.mp4). The result is named by -o FILE. See animate --help."),
+    (["extra.mp4"], "unexpected extra argument (extra.mp4). The result is named by -o FILE. See animate --help."),
 ]
 
 

@@ -179,8 +179,8 @@ def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, p
     gap = lip_gap(vertices) / pose.scale
     if layer.own is None:
         strength = float(smoothstep(0.008, 0.024, gap - layer.gap))
-    else:  # an open mouth shows the photo's own pixels as long as its opening is unchanged
-        strength = float(smoothstep(0.003, 0.012, abs(gap - layer.gap)))
+    else:  # an open mouth shows the photo's own pixels as long as its opening and its width are unchanged
+        strength = float(smoothstep(*OWN_UNCHANGED, _change(layer, gap, _width(vertices, pose))))
     if strength <= 0 or layer.inside == "photo":
         return
     contour = closed_curve(vertices[list(LIPS_INNER), :2], 3)
@@ -211,6 +211,20 @@ def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, p
     result = region.astype(np.float32)
     result += (interior - result) * mask[..., None]
     region[:] = np.clip(result + 0.5, 0, 255).astype(np.uint8)
+
+
+def _width(vertices: Float, pose: Pose) -> float:
+    """Width of the mouth in face widths."""
+    left, right = pose.invert(vertices[list(MOUTH_CORNERS)])[:, :2]
+    return float(np.linalg.norm(left - right))
+
+
+def _change(layer: MouthLayer, gap: float, width: float) -> float:
+    """How far a mouth differs from the photo's own, in face widths of its gap.
+
+    Speech passes through the gap of a smile, whose teeth would flash up if the gap alone counted.
+    """
+    return max(abs(gap - layer.own_shape[0]), WIDTH_COUNTS * abs(width - layer.own_shape[1]))
 
 
 def _lip_shadow(inside: Picture, reach: float, dark: float) -> Picture:
@@ -287,8 +301,8 @@ def _cavity(
     along = _squeezed(x, *reach)
 
     # A shut jaw shows both rows, one on top of the other; rounded lips hide the teeth.
-    left, right = pose.invert(vertices[list(MOUTH_CORNERS)])[:, :2]
-    width = float(np.linalg.norm(left - right)) / layer.width
+    spread = _width(vertices, pose)
+    width = spread / layer.width
     narrow = float(smoothstep(*ROUNDED, width))
     rounded = narrow * float(smoothstep(0.045, 0.085, gap))
     chin = float(pose.invert(vertices[152][None])[0, 1]) - layer.chin
@@ -317,8 +331,7 @@ def _cavity(
     gum = look_up(layer.rows.gum, along, y + np.float32(raised))[..., None]
     out = out * (1 - upper[..., 3:]) + upper[..., :3] * light * np.float32(1 - 0.4 * narrow)
     if layer.own is not None and layer.own_mask is not None:
-        change = max(abs(gap - layer.own_shape[0]), 0.3 * abs(float(np.linalg.norm(left - right)) - layer.own_shape[1]))
-        kept = 1 - (1 - layer.own_kept) * float(smoothstep(*OWN_CHANGED, change))
+        kept = 1 - (1 - layer.own_kept) * float(smoothstep(*OWN_CHANGED, _change(layer, gap, spread)))
         out += _own_interior(layer, vertices, layout, arch, x, y + np.float32(raised), gum, out, gap) * np.float32(kept)
     shade = 1 - shadow[..., None]
     out += (SHADE_TINT * layer.dark - out) * shade  # the shadow of the lip takes the colour of the mouth
@@ -429,6 +442,8 @@ LEAST_TOOTH = 1.1  # lightness of drawn teeth relative to the skin, at least
 TOOTH_LIKE = 0.6, 0.82  # lightness relative to the photo's teeth between which a pixel counts as tooth
 OPENED = 0.015, 0.05  # opening beyond the photo's own, face widths, over which only its teeth stay
 OWN_AREA = 0.006, 0.013  # visible area of the photo's teeth, square face widths: fewer are only used at its own opening
+OWN_UNCHANGED = 0.003, 0.012  # change of the mouth over which its own pixels give way to a new interior
+WIDTH_COUNTS = 0.3  # a change of its width counts by this as much as one of its gap
 OWN_CHANGED = 0.004, 0.02  # change of the mouth's gap, face widths, over which few teeth give way to drawn ones
 OWN_WIDE = 0.06  # a mouth open wider (face widths) shows the photo's own pixels even if no teeth are visible
 LEAST_TINT = 8.0  # difference in tint between lips and teeth from which they can be distinguished, steps of Lab

@@ -49,6 +49,8 @@ _LOOK = 192  # side in pixels of the reduced crop in which the top of the head i
 MAX_TILT = np.radians(20)  # heads tilted further are levelled by the crop
 SMOOTH_TURN = 3.0  # outlines are smoothed from this head turn on, degrees
 SMOOTH_GAP = 0.12  # or if the mouth opens this much further, face widths: the lower lip then overlaps the chin
+FULL_SMILE = 0.03  # raise of the upper lip that a whole smile has, face widths
+LIP_AT_REST = 0.35  # share of a smile that can be taken off while the upper lip is not raised at all
 MAX_SHIFT = 0.42  # head translation that fits into the crop, in face widths
 
 
@@ -179,8 +181,10 @@ class MeshEngine(Engine):
 
     # ---- expression ------------------------------------------------------------------------------------------------
     def own_smile(self, portrait: Portrait) -> float:
-        """See Engine.own_smile."""
-        return float(np.clip(fit.smile_amount(portrait.features.layout.canonical), 0, 1))
+        """See Engine.own_smile: of smiles that hardly raise the upper lip, less can be taken off before it sags."""
+        smile = float(np.clip(fit.smile_amount(portrait.features.layout.canonical), 0, 1))
+        raised = mouth.upper_lip_raised(portrait.features.mouth, portrait.features.layout)
+        return smile * float(np.interp(raised, (0, FULL_SMILE), (LIP_AT_REST, 1)))
 
     def mouth_share(self, portrait: Portrait, mouth: MouthMotion) -> float:
         """See Engine.mouth_share: by default replaced where a person's mouth is open."""

@@ -326,7 +326,7 @@ def _cavity(
     lower *= np.float32(1 - rounded)  # a rounded lower lip stands before its teeth: they would be a grey rim
     out = out * (1 - lower[..., 3:]) + lower[..., :3] * light * np.float32(0.93 - 0.4 * narrow)
     lip = arch.place(vertices[13, :2])[1]
-    raised = HIDDEN * rounded + max(0.0, UPPER_EDGE - lip - UPPER_SHOWN)
+    raised = HIDDEN * rounded + max(0.0, UPPER_EDGE - lip - UPPER_SHOWN) - _lower_edge(layer, layout)
     upper = look_up(layer.rows.upper, along, y + np.float32(raised))
     gum = look_up(layer.rows.gum, along, y + np.float32(raised))[..., None]
     out = out * (1 - upper[..., 3:]) + upper[..., :3] * light * np.float32(1 - 0.4 * narrow)
@@ -336,6 +336,19 @@ def _cavity(
     shade = 1 - shadow[..., None]
     out += (SHADE_TINT * layer.dark - out) * shade  # the shadow of the lip takes the colour of the mouth
     return out
+
+
+def _lower_edge(layer: MouthLayer, layout: Layout) -> float:
+    """How far the upper teeth reach below UPPER_EDGE, face widths: a photo with barely parted lips shows its own."""
+    if layer.own is not None:
+        return 0.0
+    lower_lip = _Arch.at(layer, layout.rest, layout, layout.pose).place(layout.rest[14, :2])[1]
+    return float(np.clip(lower_lip, UPPER_EDGE, UPPER_LOWEST)) - UPPER_EDGE
+
+
+def upper_lip_raised(layer: MouthLayer, layout: Layout) -> float:
+    """How far the photo's upper lip is above the resting line of its lips, face widths."""
+    return -_Arch.at(layer, layout.rest, layout, layout.pose).place(layout.rest[13, :2])[1]
 
 
 def jaw_drop(chin: float, lower_lip: float, width: float) -> float:
@@ -459,6 +472,7 @@ LOWER_SHOWN, LOWER_WIDE = 0.008, 0.034  # visible height of the lower teeth at m
 ROUNDED = 1.03, 0.88  # mouth width relative to rest, from where lips begin to hide the teeth to where they hide them
 LOWER_BEND = 7.0  # the lower row drops less towards the joints of the jaw: by this times x squared
 UPPER_EDGE, UPPER_SHOWN = 0.011, 0.06  # edge of the upper front teeth below the resting line; largest visible height
+UPPER_LOWEST = 0.03  # lowest edge of the upper teeth that a photo with barely parted lips shows
 HIDDEN = 0.085  # distance by which the upper teeth move up behind rounded lips, face widths
 CORNER_REACH = 0.013  # reach over which the ends of the open area are examined, face widths
 CORNER_FADE = 0.1, 0.42  # open share of their surroundings between which they fade in

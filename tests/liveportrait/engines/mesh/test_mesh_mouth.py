@@ -248,3 +248,37 @@ def test_a_row_of_teeth_that_is_a_few_pixels_high_gives_little_of_its_colour(sta
 
     assert away(12) < 12
     assert away(5) > 30
+
+
+def test_speech_passes_through_a_smile_s_own_gap_without_a_flash(stage, monkeypatch):
+    """A smile that is taken off while the lips part as far as in the photo: the mouth is one between its neighbours."""
+    engine, portrait = stage.engine, stage.portrait
+    own = float(portrait.motion.lip_ratio[0, 0])
+    delta = engine.slider_delta(portrait, {"smile": -0.5, "wide": -0.2})
+    low, high = (
+        np.floor(f(portrait.features.layout.rest[list(LIPS_INNER), :2], 0)).astype(int) for f in (np.min, np.max)
+    )
+
+    def flash() -> float:
+        """How far a mouth differs at most from the mean of a less and a further opened one, 0..255."""
+        inside = []
+        for ratio in np.arange(own - 0.03, own + 0.07, 0.01):
+            x_d = stage.keypoints(delta=delta) + engine.retarget_lips(portrait, np.float32([[ratio]]))
+            drawn = engine.render(portrait, x_d)[0]
+            inside.append(drawn[low[1] : high[1] + 8, low[0] : high[0]].astype(float).mean())
+        return float(np.abs(np.array(inside[2:-2]) - (np.array(inside[:-4]) + inside[4:]) / 2).max())
+
+    assert flash() < 2
+    monkeypatch.setattr(mouth, "WIDTH_COUNTS", 0)
+    assert flash() > 6
+
+
+def test_a_smile_that_hardly_raises_the_lip_is_taken_off_less(stage):
+    whole = stage.engine.own_smile(stage.portrait)
+    line = stage.portrait.features.mouth.line
+    lower = replace(
+        stage.portrait.features.mouth,
+        line=line - [0, mouth.upper_lip_raised(stage.portrait.features.mouth, stage.portrait.features.layout), 0],
+    )
+    low = replace(stage.portrait, features=replace(stage.portrait.features, mouth=lower))
+    assert 0 < stage.engine.own_smile(low) < 0.5 * whole

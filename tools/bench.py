@@ -1,14 +1,15 @@
-"""Time the networks of every engine, or whole renders; tables and JSON for docs/performance.md.
+"""Time the networks of every engine, whole renders, or the start; tables and JSON for docs/performance.md.
 
     python tools/bench.py networks [--engine all] [--device cpu] [--against official=FOLDER] [--ablation]
     python tools/bench.py pipeline [SOURCE DRIVING] [--engine all] [--both] [--made-up]
+    python tools/bench.py start [--case imports first_frame window]
 
 ``networks`` runs M, S, W and G for one frame, interleaving the engines. It reports per stage and frame the median, 95th
 and 99th percentile, CPU time of all threads, operations per second and their share of matrix-product throughput, as
 well as memory, cold start, and the image's difference from the plain networks in float32. Without weights the networks
 get random ones whose last layer is scaled so that the values before the sigmoid have a spread of 1. ``--against`` times
 the user's own copy of the official code in the same run. ``pipeline`` renders a clip with decoding and encoding; stages
-run concurrently, so their times overlap.
+run concurrently, so their times overlap. ``start`` tells how long a new process takes to its first animated picture.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-from benching import networks, pipeline  # noqa: E402
+from benching import networks, pipeline, start  # noqa: E402
 from benching.machine import load, processor  # noqa: E402
 
 __all__ = ["load", "main", "processor"]
@@ -59,6 +60,11 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--made-up", action="store_true", help="give the networks made-up weights")
     whole.add_argument("--keep", type=Path, help="write the result there")
     whole.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an option, as in presets")
+    first = verbs.add_parser("start", help="imports, first picture, window")
+    first.add_argument("--case", nargs="+", choices=list(start.CASES), default=list(start.CASES))
+    first.add_argument("--runs", type=int, default=5)
+    for name in ("--json", "--markdown"):
+        first.add_argument(name, type=Path, help="write the figures there")
     return top
 
 
@@ -82,6 +88,9 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
         result = networks.measure(args)
         return result, networks.markdown(result)
     args.runs = max(1, args.runs)
+    if args.verb == "start":
+        result = start.measure(args.runs, args.case)
+        return result, start.markdown(result)
     if len(args.engine) > 1 or "all" in args.engine or args.made_up or args.both:
         from liveportrait.engines import engine_names
 

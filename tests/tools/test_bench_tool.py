@@ -215,3 +215,37 @@ def test_a_whole_render(tmp_path: Path) -> None:
     assert {"decode", "track", "motion", "render", "compose", "encode"} <= set(result["stages"])
     assert result["stages"]["render"]["p99_ms"] >= result["stages"]["render"]["median_ms"]
     assert "whole job" in pipeline.markdown(result)
+
+
+def test_a_processor_without_bf16_is_not_measured_by_emulation(monkeypatch):
+    import torch
+
+    args = Namespace(
+        engine=["torch-fast"], device="cpu", against=None, precision=None, ablation=True, only=[], threads=1
+    )
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    rows = networks.wanted_rows(args)
+    assert [row.label for row in rows if row.table == "rows" and not row.failed] == ["plain fp32", "torch-fast fp32"]
+    assert all("no bf16" in row.failed for row in rows if row.label in ("torch-fast bf16", "torch-fast int8"))
+    assert all(row.label.startswith("fp32") for row in rows if row.table == "ablation")
+
+
+def test_peak_stops_at_the_size_that_takes_too_long():
+    from benching.machine import matmul_peak
+
+    assert matmul_peak("cpu", "fp32", repeats=1, longest=1e-9) > 0
+
+
+def test_the_start_is_told_step_by_step(capsys, monkeypatch):
+    from benching import start
+
+    start.first_frame()
+    steps = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["what"] for one in steps] == ["imports of the library", "portrait ready", "first animated picture"]
+    begun = steps[0]["at"] - 1
+    told = [{"what": one["what"], "wall_s": one["at"] - begun, "cpu_s": one["cpu_s"]} for one in steps]
+    monkeypatch.setattr(start, "once", lambda case: told)
+    rows = start.measure(2, ["first_frame"])["rows"]
+    times = [row["wall_s"]["least"] for row in rows.values()]
+    assert times == sorted(times)
+    assert times[0] == 1

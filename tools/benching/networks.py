@@ -115,6 +115,14 @@ def half_of(device: str) -> str:
     return "fp16"
 
 
+def emulated(precision: str, device: str) -> bool:
+    """Whether a processor computes a number type by emulation, at a hundredth of the speed: minutes a frame."""
+    import torch
+
+    on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+    return on_cpu and precision in ("bf16", "int8") and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def wanted_rows(args: Any) -> list[Measured]:
     """Rows to measure, the reference first.
 
@@ -147,9 +155,12 @@ def wanted_rows(args: Any) -> list[Measured]:
         for precision in types:
             row = Measured(f"{name} {precision}", {"kind": "engine", "engine": name, "precision": precision})
             row.failed = _absent(spec, args.device)
+            if not args.precision and emulated(precision, args.device):
+                row.failed = "this processor has no bf16 instructions; --precision measures it nevertheless"
             rows.append(row)
     if args.ablation:
-        for precision in [args.precision] if args.precision else [half]:
+        usual = "fp32" if emulated(half, args.device) else half
+        for precision in [args.precision or usual]:
             ablations = ["", *(name for names in ABLATIONS.values() for name in names)]
             for off in ablations:
                 label = f"{precision} without {off}" if off else f"{precision}, all rewrites"

@@ -281,23 +281,29 @@ class Compositor:
             x0, _, x1, _ = window
             for top, bottom in strips(window):
                 target = result[top - corner[1] : bottom - corner[1], x0 - corner[0] : x1 - corner[0]]
-                target[:] = self._blend(target, rendered, (x0, top, x1, bottom), moved)
+                part = x0, top, x1, bottom
+                if moved is None and target.shape[2] == 3:
+                    self._mix(target, rendered, part)
+                else:
+                    target[:] = self._blend(target, rendered, part, moved)
         return result
 
-    def _mixed(self, up: Image, current: Image, mask: Mask, corner: tuple[int, int]) -> Image:
-        """The rendered crop over a part (h, w) of the window at a corner, mixed only where the mask isn't full."""
-        height, width = mask.shape
-        left, right = (min(max(x - corner[0], 0), width) for x in self._inner[::2])
-        top, bottom = (min(max(y - corner[1], 0), height) for y in self._inner[1::2])
-        out = up.copy()
-        for rows, columns in (
-            (slice(0, top), slice(0, width)), (slice(bottom, height), slice(0, width)),
-            (slice(top, bottom), slice(0, left)), (slice(top, bottom), slice(right, width)),
+    def _mix(self, target: Image, rendered: Image, window: Window) -> None:
+        """Put the rendered crop into a window of an image, in place; mixed only where the mask isn't full."""
+        assert self.window is not None
+        x, y = (first - corner for first, corner in zip(window[:2], self.window[:2], strict=True))
+        height, width = target.shape[:2]
+        mask = self._mask[y : y + height, x : x + width]
+        left, right = (min(max(side - x, 0), width) for side in self._inner[::2])
+        top, bottom = (min(max(side - y, 0), height) for side in self._inner[1::2])
+        up = self._up(rendered, window)
+        for part in (
+            np.s_[:top, :], np.s_[bottom:, :], np.s_[top:bottom, :left], np.s_[top:bottom, right:],
         ):  # fmt: skip
-            share = mask[rows, columns]
+            share = _as_share(mask[part])
             if share.size:
-                out[rows, columns] = cv2.blendLinear(up[rows, columns], current[rows, columns], share, 1 - share)
-        return out
+                target[part] = cv2.blendLinear(up[part], target[part], share, 1 - share)
+        target[top:bottom, left:right] = up[top:bottom, left:right]
 
     def _alpha(self) -> Image:
         square = self._source_crop if self.detail else self.crop.apply(self.source)
@@ -315,7 +321,7 @@ class Compositor:
         up = self._up(rendered, window)
         alpha = current.shape[2] == 4
         if moved is None:
-            return _over(up, current, mask) if alpha else self._mixed(up, current, mask, (a - x0, b - y0))
+            return _over(up, current, mask)
         if self._up_source is None:
             base = self._up(self._source_crop, window)
         else:

@@ -46,8 +46,10 @@ TOUCH: Final = 0.3
 """Least probability of f or v in the middle of a contact of lip and teeth."""
 TOUCHING: Final = 0.03
 """Lip ratio on f and v: the lower lip at the teeth."""
-ROUNDED: Final = 1.0
+ROUNDED: Final = 0.65
 """Slider "pout" per unit of narrowing: more than a real mouth narrows, for the lips of a photo hardly come forward."""
+MOST_ROUNDED: Final = 0.75
+"""Most of it: beyond, the lips of a photo are pressed into a button."""
 VOWEL_GAP: Final = (0.05, 0.4, 0.2)
 """Lip ratio that stays open in a vowel; probability of vowels from which it starts, and further until it is reached."""
 ALSO_W: Final = 0.75
@@ -301,7 +303,7 @@ def _mouth(curves: SpeechCurves, gain: float, smile: float) -> dict[str, Floats]
     channels = {
         "lips": curves.opening,
         "wide": np.clip(0.5 * gain * spread - 0.3 * gain * rounded - SMILE_OFF[1] * busy, -1.0, 0.7),
-        "pout": np.clip(ROUNDED * gain * rounded, 0, 1),
+        "pout": np.clip(ROUNDED * gain * rounded, 0, MOST_ROUNDED),
         "purse": np.clip(-0.35 * curves.touch, -0.35, 0),
     }
     if smile > 0:

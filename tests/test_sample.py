@@ -53,8 +53,8 @@ def test_clip_is_what_the_script_makes(script: ModuleType) -> None:
         assert float(clip.duration) / 1e6 == pytest.approx(script.SECONDS, abs=0.05)
 
 
-def test_clip_moves_like_the_script(script: ModuleType) -> None:
-    """What the tracker reads off the clip agrees with the script: lips, lids and the side of the head turns."""
+def test_clip_moves_like_the_track(script: ModuleType) -> None:
+    """What the tracker reads off the clip agrees with the track: lips, lids and the side of the head turns."""
     tracker, lips, lids, turns, times = FaceTracker(), [], [], [], []
     with av.open(str(SAMPLE / "driving.mp4")) as clip:
         for index, frame in enumerate(clip.decode(video=0)):
@@ -68,32 +68,19 @@ def test_clip_moves_like_the_script(script: ModuleType) -> None:
             nose, left, right = face.points[1, 0], face.points[234, 0], face.points[454, 0]
             turns.append((nose - left) / (right - left))
     at = np.array(times)
-    wanted_lips = np.maximum(script.curve("lips", at), script.WIDEST * script.speech_track(at)["lips"])
-    assert np.corrcoef(lips, wanted_lips)[0, 1] > 0.9
-    assert np.corrcoef(lids, -script.lids("left", at))[0, 1] > 0.8
-    assert np.corrcoef(turns, -script.curve("yaw", at))[0, 1] > 0.9
+    played = [script.read_track().at(time) for time in at]
+    assert np.corrcoef(lips, [now.lip_ratio for now in played])[0, 1] > 0.9
+    assert np.corrcoef(lids, [-now.values["wink_left"] for now in played])[0, 1] > 0.8
+    assert np.corrcoef(turns, [-now.values["yaw"] for now in played])[0, 1] > 0.9
 
 
-def test_script_starts_and_ends_at_rest(script: ModuleType) -> None:
+def test_track_starts_and_ends_at_rest(script: ModuleType) -> None:
     """So that the clip can loop, and its first frame is a neutral reference."""
-    ends = np.array([0.0, script.SECONDS])
-    for column in script.COLUMNS:
-        first, last = script.curve(column, ends)
-        assert first == last, column
-    assert np.all(script.lids("left", ends) == 0)
-    assert np.all(script.speech_track(ends)["lips"] == 0)
-
-
-def test_curves_meet_their_keys_and_never_overshoot(script: ModuleType) -> None:
-    at = np.arange(0, script.SECONDS, 1 / 200)
-    for column in script.COLUMNS:
-        keys = [(time, row[column]) for time, row in script.KEYS if column in row]
-        times, values = np.array(keys).T
-        np.testing.assert_allclose(script.curve(column, times), values, atol=1e-12)
-        dense = script.curve(column, at)
-        i = np.clip(np.searchsorted(times, at, side="right") - 1, 0, len(times) - 2)
-        assert np.all(dense >= np.minimum(values[i], values[i + 1]) - 1e-9), column
-        assert np.all(dense <= np.maximum(values[i], values[i + 1]) + 1e-9), column
+    track = script.read_track()
+    assert track.duration == script.SECONDS
+    for time in (0.0, script.SECONDS):
+        assert not any(track.at(time).values.values())
+        assert track.at(time).lip_ratio == 0
 
 
 def test_voice_sounds_while_the_lips_move(script: ModuleType) -> None:
@@ -107,7 +94,8 @@ def test_voice_sounds_while_the_lips_move(script: ModuleType) -> None:
     quiet = (at < script.SPEECH_START - 0.1) | (at > script.SPEECH_START + 2.4)
     assert loud[quiet].max() < 0.01 * loud.max()
     talking = (at > script.SPEECH_START) & (at < script.SPEECH_START + 2.07)
-    assert np.corrcoef(loud[talking], script.speech_track(at[talking])["lips"])[0, 1] > 0.6
+    lips = [script.read_track().at(time).lip_ratio for time in at[talking]]
+    assert np.corrcoef(loud[talking], lips)[0, 1] > 0.6
 
 
 def test_vowels_have_their_formants(script: ModuleType) -> None:
@@ -130,4 +118,4 @@ def test_script_needs_a_face(script: ModuleType, tmp_path: Path) -> None:
 
     Image.new("RGB", (300, 300), (90, 120, 60)).save(tmp_path / "wall.png")
     with pytest.raises(ValueError, match=r"wall\.png has no face"):
-        script.Actor(tmp_path / "wall.png")
+        script.Actor(tmp_path / "wall.png", script.read_track())

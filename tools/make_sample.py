@@ -1,11 +1,11 @@
-"""Make the shipped driving clip (assets/sample/driving.mp4) from a portrait and a scripted motion.
+"""Make the shipped driving clip (assets/sample/driving.mp4) from a portrait and an expression track.
 
     python tools/make_sample.py PORTRAIT [--out assets/sample/driving.mp4]
 
 The shipped clip was made from grace_hopper.jpg, which is in matplotlib's wheel (mpl-data/sample_data).
-The motion is the table KEYS, the speech the table SPEECH below; nobody was filmed or recorded. Between keys a column
-follows a monotone cubic, which never overshoots. The voice consists of harmonics shaped by the formants of the same
-phonemes that move the mouth, so sound and lips match by construction.
+The motion is the expression track beside the clip (assets/sample/driving.yaml), the speech the table SPEECH below;
+nobody was filmed or recorded. The voice consists of harmonics shaped by the formants of phonemes, at whose middles the
+track has the keys of the mouth, so sound and lips match by construction.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from app.frames.voices import open_track
 from app.media.audio import AudioSource
 from app.media.images import read_image
 from app.media.writer import ClipWriter
 from liveportrait.crop import Crop
 from liveportrait.engines.base import Image, Portrait
 from liveportrait.engines.mesh import MeshEngine
-from liveportrait.expression_track import tangents
+from liveportrait.expression_track import ExpressionTrack, tangents
 from liveportrait.motion import keypoints, rotation_from_euler
 from liveportrait.options import AnimationOptions
 from models.tracker import FaceTracker
@@ -37,75 +38,36 @@ RATE = Fraction(25)
 SECONDS = 6.4
 SAMPLE_RATE = 48_000
 
-# Head and face over time. A key sets only the columns that it names; the others are interpolated across it.
-#   yaw, pitch, roll   degrees, positive: nose to the left of the picture, down, top of the head to the right
-#   smile, brow        -1..1, 0 is the portrait's own expression
-#   lips inner lip gap over mouth width, 0 is closed; speech opens them further
-#   gaze_x, gaze_y     -1..1 of the way to the corner of the eye, positive: right, down
-KEYS: tuple[tuple[float, dict[str, float]], ...] = (
-    (0.00, {"yaw": 0, "pitch": 0, "roll": 0, "smile": 0, "brow": 0, "gaze_x": 0, "gaze_y": 0, "lips": 0}),
-    (0.45, {"yaw": 0, "pitch": 0, "roll": 0, "gaze_x": 0}),
-    (0.60, {"gaze_x": -0.6}),  # the eyes lead, the head follows
-    (1.15, {"yaw": 15, "roll": 2, "gaze_x": -0.3, "brow": 0.0}),
-    (1.35, {"yaw": 15, "roll": 2, "gaze_x": 0.3}),
-    (2.00, {"yaw": -13, "roll": -2, "pitch": 0, "gaze_x": 0.4, "brow": 0.1}),
-    (2.25, {"yaw": -13, "roll": -2, "gaze_x": 0, "brow": 0.6}),
-    (2.70, {"yaw": 0, "roll": 0, "pitch": -3, "gaze_x": 0, "brow": 0.8, "smile": 0}),
-    (3.10, {"pitch": 5, "brow": 0.1, "smile": 0.1}),
-    (3.45, {"pitch": -1, "yaw": 3, "roll": 3, "brow": 0.5}),
-    (3.95, {"pitch": 4, "yaw": -4, "roll": -2, "brow": 0.0, "smile": 0.1}),
-    (4.40, {"pitch": -2, "yaw": 1, "roll": 1, "brow": 0.3, "gaze_y": 0}),
-    (4.75, {"pitch": 3, "roll": 3, "smile": 0.2, "gaze_y": 0, "lips": 0}),
-    (5.20, {"pitch": 0, "yaw": -2, "roll": 5, "smile": 0.6, "brow": 0.25, "lips": 0.05}),
-    (5.65, {"pitch": 0, "yaw": -2, "roll": 5, "smile": 0.6, "brow": 0.2, "lips": 0.05}),
-    (6.25, {"yaw": 0, "pitch": 0, "roll": 0, "smile": 0, "brow": 0, "lips": 0}),
-    (6.40, {"yaw": 0, "pitch": 0, "roll": 0, "smile": 0, "brow": 0, "gaze_x": 0, "gaze_y": 0, "lips": 0}),
-)
-COLUMNS = tuple(KEYS[0][1])
-
-# Start of each blink in seconds and the eyes that close; BLINK: durations of closing, staying closed and opening.
-BLINKS: tuple[tuple[float, str], ...] = (
-    (0.20, "both"),
-    (1.22, "both"),
-    (2.58, "both"),
-    (4.02, "both"),
-    (5.35, "right"),
-)
-BLINK = (0.08, 0.05, 0.16)
 CROP_Y = -0.085  # a little lower than usual, so that the crop stays inside the photo
-WIDEST = 0.25  # lip gap over mouth width of the widest vowel
+TRACK = Path(__file__).resolve().parents[1] / "assets" / "sample" / "driving.yaml"
 
 
 @dataclass(frozen=True)
 class Phoneme:
-    """A speech sound and its mouth shape.
+    """A speech sound.
 
     Attributes:
         formants: Resonances F1, F2, F3 in Hz.
         voice: Strength of the voice, 0-1.
         breath: Strength of the noise, 0-1.
-        lips: Mouth opening, 0 (closed) to 1 (wide).
-        width: -1 (rounded) to 1 (spread).
     """
 
     formants: tuple[float, float, float]
     voice: float
     breath: float
-    lips: float
-    width: float
 
 
 PHONEMES = {
-    "h": Phoneme((600, 1700, 2600), 0.05, 0.25, 0.35, 0.0),
-    "e": Phoneme((600, 1800, 2700), 0.9, 0.02, 0.55, 0.3),
-    "l": Phoneme((380, 1200, 2900), 0.5, 0.0, 0.3, 0.1),
-    "o": Phoneme((520, 950, 2700), 1.0, 0.02, 0.55, -0.6),
-    "u": Phoneme((360, 850, 2600), 0.7, 0.02, 0.22, -0.9),
-    "a": Phoneme((850, 1350, 2800), 1.0, 0.02, 1.0, 0.1),
-    "i": Phoneme((330, 2400, 3100), 0.8, 0.02, 0.3, 0.7),
-    "m": Phoneme((270, 1100, 2400), 0.35, 0.0, 0.0, 0.0),
-    "v": Phoneme((300, 1300, 2500), 0.3, 0.1, 0.08, 0.1),
-    " ": Phoneme((500, 1500, 2600), 0.0, 0.0, 0.0, 0.0),
+    "h": Phoneme((600, 1700, 2600), 0.05, 0.25),
+    "e": Phoneme((600, 1800, 2700), 0.9, 0.02),
+    "l": Phoneme((380, 1200, 2900), 0.5, 0.0),
+    "o": Phoneme((520, 950, 2700), 1.0, 0.02),
+    "u": Phoneme((360, 850, 2600), 0.7, 0.02),
+    "a": Phoneme((850, 1350, 2800), 1.0, 0.02),
+    "i": Phoneme((330, 2400, 3100), 0.8, 0.02),
+    "m": Phoneme((270, 1100, 2400), 0.35, 0.0),
+    "v": Phoneme((300, 1300, 2500), 0.3, 0.1),
+    " ": Phoneme((500, 1500, 2600), 0.0, 0.0),
 }
 
 # Phonemes with their durations in seconds: "hello, I am alive".
@@ -143,27 +105,8 @@ def monotone_cubic(times: Float, values: Float, at: Float) -> Float:
     )
 
 
-def curve(column: str, at: Float) -> Float:
-    """One column of KEYS at the requested times, (m,)."""
-    keys = [(time, row[column]) for time, row in KEYS if column in row]
-    times, values = np.array(keys, np.float64).T
-    return monotone_cubic(times, values, at)
-
-
-def lids(side: str, at: Float) -> Float:
-    """How far the lid of the left or right eye (in the image) is closed at each time, 0-1."""
-    shut = np.zeros_like(at)
-    close, hold, reopen = BLINK
-    for start, eyes in BLINKS:
-        if eyes in ("both", side):
-            longer = 1.0 if eyes == "both" else 2.5  # a wink takes longer
-            times = np.cumsum([start, close * longer, hold * longer, reopen * longer])
-            shut = np.maximum(shut, monotone_cubic(times, np.array([0.0, 1.0, 1.0, 0.0]), at))
-    return shut
-
-
 def speech_track(at: Float) -> dict[str, Float]:
-    """Properties of the phonemes at each time: f1, f2, f3, voice, breath, lips, width, each (m,).
+    """Properties of the phonemes at each time: f1, f2, f3, voice, breath, each (m,).
 
     A phoneme has its own value at its centre; between centres the values glide, as speech organs do.
     """
@@ -173,7 +116,7 @@ def speech_track(at: Float) -> dict[str, Float]:
     sounds = [PHONEMES[name] for name in names]
     columns = {
         **{f"f{i + 1}": [sound.formants[i] for sound in sounds] for i in range(3)},
-        **{key: [getattr(sound, key) for sound in sounds] for key in ("voice", "breath", "lips", "width")},
+        **{key: [getattr(sound, key) for sound in sounds] for key in ("voice", "breath")},
     }
     return {key: monotone_cubic(middles, np.array(values, np.float64), at) for key, values in columns.items()}
 
@@ -214,17 +157,31 @@ def voice() -> npt.NDArray[np.float32]:
     return (0.6 * sound / np.abs(sound).max()).astype(np.float32)
 
 
+def read_track(path: Path = TRACK) -> ExpressionTrack:
+    """The motion of the clip.
+
+    Raises:
+        MediaError: The file can't be read.
+    """
+    driver = open_track(path)
+    if driver is None or driver.track is None:
+        raise ValueError(f"{path} is not an expression track.")
+    return driver.track
+
+
 class Actor:
-    """A portrait that performs the script.
+    """A portrait that performs a track.
 
     Args:
         path: Photo with one face.
+        track: The motion.
 
     Raises:
         ValueError: There is no face in it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, track: ExpressionTrack) -> None:
+        self._track = track
         photo = read_image(path).rgb
         face = FaceTracker().track(photo)
         if face is None:
@@ -234,25 +191,14 @@ class Actor:
         self._portrait: Portrait = self._engine.encode(crop.apply(photo), crop.face(face))
 
     def frame(self, time: Fraction) -> Image:
-        """(512, 512, 3) uint8 image at a time of the script, in seconds."""
-        at = np.array([float(time)])
-        now = {name: float(curve(name, at)[0]) for name in COLUMNS}
-        mouth = {name: float(values[0]) for name, values in speech_track(at).items()}
-        sliders = {
-            "smile": now["smile"],
-            "brow": now["brow"],
-            "gaze_x": now["gaze_x"],
-            "gaze_y": now["gaze_y"],
-            "wide": 0.5 * max(mouth["width"], 0.0),
-            "pout": 0.9 * max(-mouth["width"], 0.0),
-            "wink_left": float(lids("left", at)[0]),
-            "wink_right": float(lids("right", at)[0]),
-        }
-        lips = np.array([[max(now["lips"], WIDEST * mouth["lips"])]], np.float32)
+        """(512, 512, 3) uint8 image at a time of the track, in seconds."""
+        now = self._track.at(float(time))
+        lips = np.array([[now.lip_ratio or 0.0]], np.float32)
         engine, portrait = self._engine, self._portrait
         rest = portrait.motion
-        turn = rotation_from_euler(now["pitch"], now["yaw"], now["roll"])
-        motion = replace(rest, rotation=turn @ rest.rotation, delta=rest.delta + engine.slider_delta(portrait, sliders))
+        turn = rotation_from_euler(*(now.values[name] for name in ("pitch", "yaw", "roll")))
+        delta = rest.delta + engine.slider_delta(portrait, now.face)
+        motion = replace(rest, rotation=turn @ rest.rotation, delta=delta)
         x = keypoints(portrait.canonical, motion, engine.delta_space) + engine.retarget_lips(portrait, lips)
         picture: Image = engine.render(portrait, engine.stitch(portrait, x))[0]
         return picture
@@ -270,11 +216,12 @@ def write_wave(path: Path, sound: npt.NDArray[np.float32]) -> None:
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("portrait", type=Path, help="photo of the face that plays the script")
+    parser.add_argument("portrait", type=Path, help="photo of the face that plays the track")
     parser.add_argument("--out", type=Path, default=Path("assets/sample/driving.mp4"))
+    parser.add_argument("--track", type=Path, default=TRACK, help="expression track (YAML, JSON or TOML)")
     parser.add_argument("--quality", type=int, default=80, help="0-100")
     arguments = parser.parse_args()
-    actor = Actor(arguments.portrait)
+    actor = Actor(arguments.portrait, read_track(arguments.track))
     with tempfile.TemporaryDirectory() as folder:
         sound = Path(folder) / "voice.wav"
         write_wave(sound, voice())

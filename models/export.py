@@ -134,26 +134,6 @@ def disagreement(network: nn.Module, path: Path, example: tuple[Tensor, ...]) ->
     )
 
 
-def rounding(network: nn.Module, example: tuple[Tensor, ...]) -> float:
-    """Rounding error of float32: largest difference between the network in float32 and in float64.
-
-    Args:
-        network: Any network; afterwards it is in float32 again, bit for bit.
-        example: Inputs to compare on.
-
-    Returns:
-        The difference relative to the largest value of its output, a lower bound for any file in float32.
-    """
-    with torch.inference_mode():
-        single = network.eval()(*example)
-        try:
-            double = network.double()(*(x.double() for x in example))
-        finally:
-            network.float()
-    pairs = [(single, double)] if isinstance(single, Tensor) else list(zip(single, double, strict=True))
-    return max(float((a - b).abs().max() / b.abs().max().clamp_min(1e-12)) for a, b in pairs)
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Suppress the exporter's remarks on packages unrelated to these networks."""

@@ -284,7 +284,7 @@ def test_command_line(work: Path, run_cli: Callable) -> None:
             "x.avi has no clip extension",
         ),
         (("batch", "--sources", "in/a.jpg", "in/b.jpg", "--drivings", "x"), "exclude each other. Put patterns in"),
-        (("batch", "--sources", "1", "2", "3", "--drivings", "x"), "argument(s) (3). Put patterns in quotes"),
+        (("batch", "--sources", "1", "2", "3", "--drivings", "x"), "argument (3). Put patterns in quotes"),
         (("jobs", "retry"), "Which jobs?"),
         (("jobs", "show", "x"), "'x' is not the number of a job"),
         (("jobs", "show", "8-3"), "'8-3' is not the number of a job"),

@@ -30,7 +30,7 @@ from liveportrait.engines.mesh import (
     turns,
 )
 from liveportrait.engines.mesh.data import face_model
-from liveportrait.engines.mesh.field import find_field, index_of
+from liveportrait.engines.mesh.field import Field, find_field, index_of
 from liveportrait.engines.mesh.geometry import eye_opening, lip_gap
 from liveportrait.engines.mesh.layout import Layout, Pose, build_layout, compress_depth
 from liveportrait.engines.mesh.regions import region_weights
@@ -278,22 +278,22 @@ class MeshEngine(Engine):
         turn = angle_between(pose.rotation, f.layout.pose.rotation)
         folds = turn > SMOOTH_TURN or lip_gap(shape) - f.mouth.gap > SMOOTH_GAP
         crop = crop if f.smile is None else f.smile.shaded(crop, shape, f.layout.canonical)
-        image, alpha, hair = self._moved(crop, f, vertices, pose, folds)
-        bare = None if hair is None else image.copy()
+        image, alpha, field = self._moved(crop, f, vertices, pose, folds)
+        covered = None if f.cover is None else moved.Covered.of(f.cover, field, image, vertices[:POINTS, :2])
         for index, layer in enumerate(f.eyes):
             opening = eye_opening(shape, layer.eye) / max(f.openings[index], 1e-3)
             gaze = eyes.gaze_offset(shape, layer.eye) - f.gaze[index]
             line = _open_line(f.layout, shape, pose, layer)
             eyes.draw_eye(layer, image, vertices, line, opening, gaze, f.layout.pose.scale / pose.scale)
         mouth.draw_mouth(f.mouth, image, vertices, f.layout, pose)
-        if bare is not None and hair is not None:
-            image = np.asarray(cv2.blendLinear(bare, image, hair, 1 - hair), np.uint8)
+        if covered is not None:
+            covered.draw(image)
         return image if alpha is None else np.dstack([image, alpha])
 
     def _moved(
         self, crop: Image, f: MeshFeatures, vertices: Float, pose: Pose, folds: bool
-    ) -> tuple[Image, Image | None, Map | None]:
-        """Source pixels moved by the mesh over the ground; alpha, and hair over the face, if any."""
+    ) -> tuple[Image, Image | None, Field]:
+        """Source pixels moved by the mesh over the ground; alpha, if any; and where they came from."""
         layout, size = f.layout, len(crop)
         shown = 0.0 if f.far is None else f.far.share(pose)
         texture = layout.rest[:, :2] if f.far is None else layout.rest[:, :2] + shown * f.far.push
@@ -308,7 +308,7 @@ class MeshEngine(Engine):
         if folds:
             for piece in map(field.at, field.jumps):
                 outlines.smooth_outlines(out[piece.part], piece.x, piece.y, size)
-        return out, alpha, None if f.cover is None else moved.move_map(f.cover, field)
+        return out, alpha, field
 
 
 def _either(first: Map | None, second: Map | None) -> Map | None:

@@ -20,6 +20,9 @@ Map = npt.NDArray[np.float32]
 # that the photo shows stands still at once; beside the outline, where it is only guessed, it moves along first.
 STILL_SHIFT, ELSEWHERE_SHIFT, GUESSED_SHIFT = (-1.0, -0.5), (0.3, 2.8), (2.0, 8.0)
 
+REACH = 0.1
+"""Share of the face's size by which eyes and mouth may be drawn beyond its points."""
+
 
 @dataclass(frozen=True)
 class Ground:
@@ -102,8 +105,45 @@ def move(source: Image, field: Field, ground: Ground | None, hidden: Hidden | No
     return out
 
 
+@dataclass(frozen=True)
+class Covered:
+    """The face as it is before eyes and mouth are drawn, and what lies over them, as hair does.
+
+    Attributes:
+        part: Where they may be drawn, as an index of the crop.
+        bare: (h, w, 3) pixels there.
+        share: (h, w) 0..1 how much is covered.
+    """
+
+    part: tuple[slice, slice]
+    bare: Image
+    share: Map
+
+    @classmethod
+    def of(cls, cover: Map, field: Field, image: Image, points: npt.NDArray[Any]) -> Covered:
+        """What covers the moved face of an image (S, S, 3).
+
+        Args:
+            cover: (S, S) 0..1 of the photo.
+            field: Source positions.
+            image: The moved photo.
+            points: (N, 2) points of the moved face in pixels.
+        """
+        low, high = points.min(0), points.max(0)
+        margin = REACH * (high - low).max() + 1
+        x0, y0 = np.floor(low - margin).astype(int).clip(0, field.size - 1).tolist()
+        x1, y1 = np.ceil(high + margin).astype(int).clip(1, field.size).tolist()
+        piece = field.at((x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)))
+        return cls(piece.part, image[piece.part].copy(), _carried(cover, piece))
+
+    def draw(self, image: Image) -> None:
+        """Draw it over a crop, in place."""
+        part = image[self.part]
+        cv2.blendLinear(self.bare, part, self.share, 1 - self.share, part)
+
+
 def move_map(values: Any, field: Field) -> Any:
-    """(S, S) values of the photo, as its alpha or a mask, moved with it."""
+    """(S, S) values of the photo, as its alpha, moved with it."""
     out = values.copy()
     for band in field.bands():
         out[band.part] = _carried(values, band)

@@ -166,3 +166,22 @@ def test_background_stands_still_from_the_first_pixel_of_motion(stage, yaw):
     change = np.abs(stage.draw(yaw=yaw).astype(int) - stage.portrait.crop)[away]
     assert away.mean() > 0.2
     assert change.mean() < 0.02
+
+
+def test_eyes_and_mouth_are_not_drawn_over_what_covers_them(stage, monkeypatch):
+    size = len(stage.portrait.crop)
+    middle = round(float(stage.face.points[1, 0]))
+    cover = np.zeros((size, size), np.float32)
+    cover[:, :middle] = 1
+    portrait = replace(stage.portrait, features=replace(stage.portrait.features, cover=cover))
+    x = stage.engine.slider_delta(stage.portrait, {"blink": 1.0, "lip_open": 0.8})
+    posed = stage.keypoints(delta=x)
+    free, covered = (stage.engine.render(one, posed)[0] for one in (stage.portrait, portrait))
+    monkeypatch.setattr("liveportrait.engines.mesh.eyes.draw_eye", lambda *_: None)
+    monkeypatch.setattr("liveportrait.engines.mesh.mouth.draw_mouth", lambda *_: None)
+    bare = stage.engine.render(stage.portrait, posed)[0]
+    left, right = np.s_[:, : middle - 8], np.s_[:, middle + 8 :]
+    assert np.array_equal(covered[left], bare[left])
+    assert np.array_equal(covered[right], free[right])
+    assert (free[left] != bare[left]).any()
+    assert (free[right] != bare[right]).any()

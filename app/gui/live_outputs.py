@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from app.gui.studio import Studio
+    from app.live.recorder import Progress, RecorderSink
     from app.live.stats import SinkInfo
 
 RECORDER: Final = "recorder"
@@ -33,6 +34,7 @@ class LiveOutputs:
         self.recording = False
         self.camera = False
         self.file: Path | None = None
+        self._recorder: RecorderSink | None = None
         self._streams: dict[str, str] = {}  # address -> name of its sink
 
     def start_recording(self, path: Path) -> None:
@@ -48,8 +50,14 @@ class LiveOutputs:
         path = path if path.suffix else path.with_suffix(recording_suffix(output.codec))
         sink = RecorderSink.of(path, output, session.live_options, session.files)
         self._reported.discard(RECORDER)
+        self._recorder = sink
         self._studio.live.add_sink(sink)
         self.recording, self.file = True, path
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the recording is, or None."""
+        return self._recorder.progress if self.recording and self._recorder is not None else None
 
     def stop_recording(self) -> None:
         """Finish the recording."""

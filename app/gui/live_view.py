@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from app.gui.studio import Studio
     from app.gui.window import MainWindow
     from app.live import LiveStats
+    from app.live.recorder import Progress
 
 STATUS_EVERY: Final = 500  # ms
+BARS: Final = 6  # of the sound level
 FACELESS: Final = 8  # driver frames without a face after which the user is notified
 LATE: Final = 150  # ms after which the image of another portrait gives way to a busy sign, even if the new one is ready
 
@@ -40,6 +42,18 @@ def doing(studio: Studio) -> str:
         return "paused"
     moves = live.clip is not None or (studio.session.plays and kind != "still" and live.driver is not None)
     return "resting" if not moves else "running" if kind in LIVE_ONLY else "playing"
+
+
+def progress_text(progress: Progress | None) -> str:
+    """Clock, size and sound level of a recording, such as "0:12  3.4 MB  ▮▮▯▯▯"; empty without one."""
+    if progress is None:
+        return ""
+    minutes, seconds = divmod(int(progress.seconds), 60)
+    text = f"{minutes}:{seconds:02d}   {tr('{size} MB', size=f'{progress.size / 1e6:.1f}')}"
+    if progress.level is None:
+        return text
+    full = min(BARS, round(BARS * progress.level**0.5))
+    return f"{text}   {'▮' * full}{'▯' * (BARS - full)}"
 
 
 class LiveView(QObject):
@@ -206,6 +220,7 @@ class LiveView(QObject):
         if not self._asking and self._window.isVisible():
             self._asking = True
             self._window.transport.show_load(self._meter.read())
+            self._window.preview.show_recording(progress_text(self._studio.outputs.progress))
             self._studio.background.run(self._studio.stats, self._show_stats, lambda error, text: None)
 
     def _show_stats(self, stats: LiveStats) -> None:

@@ -15,6 +15,7 @@ from app.gui import icons
 from app.gui.last_session import is_on
 from app.gui.localize import localized
 from app.gui.translate import tr
+from app.live.rescue import CutOff, complete, cut_off
 
 if TYPE_CHECKING:
     from app.gui.window import MainWindow
@@ -67,6 +68,19 @@ class Teller(QObject):
         if text and text != self._note:
             self._window.toast.say(text, "info", tr("Choose face"), choose)
         self._note = text
+
+    def offer_cut_off(self) -> None:
+        """Offer recordings that a crash cut off."""
+
+        def offer(found: list[CutOff]) -> None:
+            for one in found:
+                text = tr("The recording {name} was cut off. It can be completed.", name=one.target.name)
+                self._window.toast.say(text, "warning", tr("Complete it"), partial(self._complete, one))
+
+        self._studio.background.run(cut_off, offer, self._studio.failed.emit)
+
+    def _complete(self, one: CutOff) -> None:
+        self._studio.background.run(partial(complete, one), self.written, self._studio.failed.emit)
 
     # ---- renders --------------------------------------------------------------------------------------------------
     def job_ended(self, job: JobRecord) -> None:

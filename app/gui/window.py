@@ -67,7 +67,7 @@ class MainWindow(QMainWindow):
         super().__init__()
         self.studio, self.theme, self.languages = studio, theme, languages
         self._closing = False
-        self._replaced = False
+        self._replaced = self._offered = False
         self.setWindowTitle(TITLE)
         self.setWindowIcon(icons.app_icon())
         self.setMinimumSize(SMALLEST)
@@ -297,6 +297,9 @@ class MainWindow(QMainWindow):
         super().showEvent(event)
         self.preview.setFocus()
         self.studio.tell_gone()
+        if not self._offered:
+            self._offered = True
+            self.teller.offer_cut_off()
         self.actions_["full_screen"].setChecked(self.isFullScreen())
         outputs = self.studio.outputs
         if outputs.recording or outputs.camera or outputs.streams:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from app.errors import MediaError, UsageError
+from app.live import rescue
 from app.live.sinks import Sink
+from app.media import files
 from app.media.encode import FORMATS, holds_alpha
 from app.media.microphone import Microphone, MicrophoneSound
 from app.media.virtual_camera import fit_picture
@@ -35,6 +39,21 @@ SILENT: Final = 2.0  # seconds of missing microphone sound at the end that are r
 def free_bytes(folder: Path) -> int:
     """Free space on the disk of a folder."""
     return shutil.disk_usage(folder).free
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a recording is.
+
+    Attributes:
+        seconds: Its length.
+        size: Bytes written.
+        level: Loudness of the microphone's last block, 0 to 1; None without a microphone.
+    """
+
+    seconds: float
+    size: int
+    level: float | None
 
 
 class RecorderSink(Sink):
@@ -107,6 +126,8 @@ class RecorderSink(Sink):
         self._looked = 0.0
         self._done = False  # the file is complete, or could not be written
         self._number = 0  # number of completed recordings
+        self._noted: Path | None = None  # file that notes that it runs
+        self._kept: list[Path] = []  # completed files of recordings that were cut off before
 
     @classmethod
     def of(
@@ -158,6 +179,7 @@ class RecorderSink(Sink):
             writer.write(rgb, Fraction(ticks, TICKS), alpha)
         except Exception:
             self._writer, self._done = None, True  # nothing is left to complete
+            self._forget()
             raise
         self._last, self._picture = ticks, picture
         if abs(time - self._looked) >= LOOK:
@@ -168,6 +190,9 @@ class RecorderSink(Sink):
 
     def _begin(self, frame: LiveFrame) -> None:
         height, width = frame.picture.shape[:2]
+        for one in rescue.cut_off():
+            if one.target == self.path.absolute():  # the new recording would remove what is left of it
+                self._kept.append(rescue.complete(one, files.partial_name(one.target)))
         self._zero = self._looked = frame.time
         self._last = -1
         self.path = self._free_name()
@@ -175,8 +200,9 @@ class RecorderSink(Sink):
         self._clear = frame.picture.shape[2] == 4 and holds_alpha(self.path, self._how["codec"])
         size = (width, height) if self._clear else (width - width % 2, height - height % 2)
         self._writer = ClipWriter(
-            self.path, size, self._rate, Fraction(1, TICKS), sound, alpha=self._clear, **self._how
+            self.path, size, self._rate, Fraction(1, TICKS), sound, alpha=self._clear, durable=True, **self._how
         )
+        self._noted = rescue.note(self._writer.scratch, self.path)
 
     def _free_name(self) -> Path:
         """The requested name; after the first recording the next free one."""
@@ -185,6 +211,23 @@ class RecorderSink(Sink):
             number += 1
             path = self._named.with_name(f"{self._named.stem}-{number}{self._named.suffix}")
         return path
+
+    def _forget(self) -> None:
+        """Remove the note that the recording runs."""
+        noted, self._noted = self._noted, None
+        if noted is not None:
+            files.remove(noted)
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far it is; None before the first frame and after the end. Callable from any thread."""
+        writer, microphone = self._writer, self._microphone
+        if writer is None:
+            return None
+        with contextlib.suppress(OSError):
+            level = None if microphone is None else microphone.level
+            return Progress(max(0.0, self.clock() - self._zero), writer.scratch.stat().st_size, level)
+        return None
 
     def close(self) -> str:
         """See Sink.close: complete the file."""
@@ -201,12 +244,18 @@ class RecorderSink(Sink):
         if writer is None:
             return msg("{path} was not written: there was no frame.", self.path)
         end = max(round((self.clock() - self._zero) * TICKS), self._last + STEP)
-        writer.finish(Fraction(end, TICKS))
+        try:
+            writer.finish(Fraction(end, TICKS))
+        finally:
+            self._forget()
         self._number += 1
         dropped = f", {self.dropped} left out because the encoder was too slow" if self.dropped else ""
         recorded = _recorded(self.path, writer.frames, f"{end / TICKS:.1f}", dropped)
         if not self._how["marking"].in_metadata:
             recorded = f"{recorded} {OFF}"
+        for path in self._kept:
+            recorded = f"{recorded} {msg('A recording that was cut off before is kept as {path}.', path)}"
+        self._kept = []
         heard = end / TICKS if microphone is None else microphone.heard - self._zero
         return recorded if heard >= end / TICKS - SILENT else f"{recorded} {_silent(max(0.0, heard))}"
 

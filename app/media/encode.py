@@ -18,13 +18,18 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from app.errors import UsageError
 from app.media import container as containers
+from app.media import files
 from app.media.audio import AudioSource, AudioTrack
+from app.media.remux import remux
 from app.media.streams import FRAGMENTS, Pipe
 from app.provenance import xmp
 from app.provenance.mark import Marking
 from liveportrait.patched import Window
 from models.messages import msg
 
+DURABLE = {"flush_packets": "1", "cluster_time_limit": "500"}  # Matroska: its index comes last and is not needed
+PROMPT = {"libx264": {"tune": "zerolatency"}, "libvpx-vp9": {"lag-in-frames": "0"}}
+"""Options of encoders for durable files: frames that an encoder holds back would be lost."""
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 ALLOWED = {
     "mp4": ("h264", "hevc", "av1", "vp9"),
@@ -275,8 +280,10 @@ class VideoSink:
         time_base: Fraction | None,
         audio: AudioSource | None,
         marking: Marking,
+        durable: bool = False,
     ) -> None:
         self.notes: list[str] = []
+        self._durable = durable
         self._target, self._form, self._marked = target, form, marking.in_metadata
         self.frames = 0
         self._base = exact_time_base(rate, time_base)
@@ -292,8 +299,10 @@ class VideoSink:
         self._first: tuple[int, int] | None = None  # pts and dts of the first packet
         self._track: AudioTrack | None = None
         options = {"movflags": "+faststart"} if form in ("mp4", "mov") else {}
-        if isinstance(target, Pipe):
-            options = FRAGMENTS
+        if isinstance(target, Pipe) or (durable and options):
+            options = dict(FRAGMENTS)
+        if durable:  # what was written can be read even if the program ends at once
+            options |= {"flush_packets": "1", "frag_duration": "500000"} if form in ("mp4", "mov") else DURABLE
         place: Any = target if isinstance(target, Pipe) else containers.url(target)
         self._container = av.open(place, "w", format=form, options=options)
         try:
@@ -311,7 +320,11 @@ class VideoSink:
             raise
 
     def _add_stream(self, encoder: Encoder, form: str, rate: Fraction) -> Any:
-        stream: Any = self._container.add_stream(encoder.name, rate=rate, options=dict(encoder.options))
+        stream: Any = self._container.add_stream(
+            encoder.name,
+            rate=rate,
+            options=dict(encoder.options) | (PROMPT.get(encoder.name, {}) if self._durable else {}),
+        )
         stream.width, stream.height, stream.pix_fmt = *self._size, encoder.pix_fmt
         stream.time_base = self._base
         context = stream.codec_context
@@ -434,6 +447,13 @@ class VideoSink:
                     self.notes.append(self._track.note)
         self._container.close()
         self._end_track()
+        if self._durable and self._sums and isinstance(self._target, Path):
+            whole = files.temporary_name(self._target, "whole")
+            try:
+                remux(self._target, whole, self._form)
+                os.replace(whole, self._target)
+            finally:
+                files.remove(whole)
         if self._marked and isinstance(self._target, Pipe):
             self._target.write(xmp.tail(self._form))
         elif self._marked and isinstance(self._target, Path):

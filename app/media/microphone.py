@@ -46,6 +46,7 @@ class Microphone:
         self._waiting = 0
         self._lock = threading.Lock()
         self.heard = clock()
+        self.level = 0.0  # loudest sample of the last block, 0 to 1
         """Time up to which sound has arrived; the time of opening before any has."""
         make = stream or _sounddevice()
         self._stream: Any = None
@@ -65,8 +66,10 @@ class Microphone:
         """Called from the sound system's thread."""
         delay = float(getattr(self._stream, "latency", 0.0) or 0.0)
         begun = self._clock() - frames / RATE - delay
+        samples = np.array(data, np.float32).reshape(frames, -1)[:, 0]
+        self.level = float(np.abs(samples).max(initial=0.0))
         with self._lock:
-            self._chunks.append((begun, np.array(data, np.float32).reshape(frames, -1)[:, 0]))
+            self._chunks.append((begun, samples))
             self._waiting += frames
             self.heard = begun + frames / RATE
             while self._waiting > KEPT:

@@ -140,6 +140,7 @@ class ClipWriter:
         pipe: Stream the result there as a fragmented file instead of writing to disk; ``path`` only names the format.
         marking: How the result is marked as made by AI; fully by default.
         loop: Number of frames of a clip that will be repeated, so that its end must meet its beginning; 0 for others.
+        durable: Write a video so that it can be read up to the last second even if the program is killed.
 
     Attributes:
         notes: Sentences about adaptations: padding, re-encoded sound, transparency laid on a colour.
@@ -168,8 +169,9 @@ class ClipWriter:
         pipe: Pipe | None = None,
         marking: Marking = FULL,
         loop: int = 0,
+        durable: bool = False,
     ) -> None:
-        self._pipe = pipe
+        self._pipe, self._durable = pipe, durable
         self._loop = loop
         self._marking = marking
         self.path = Path(path)
@@ -265,7 +267,15 @@ class ClipWriter:
             encoder = encode.seamless(encoder, self._loop)
         self.encoder = encoder.name
         return encode.VideoSink(
-            self._pipe or self._temporary, form, encoder, (width, height), self._rate, time_base, audio, self._marking
+            self._pipe or self._temporary,
+            form,
+            encoder,
+            (width, height),
+            self._rate,
+            time_base,
+            audio,
+            self._marking,
+            self._durable,
         )
 
     # ---- work -------------------------------------------------------------------------------------------------------
@@ -273,6 +283,11 @@ class ClipWriter:
     def note(self) -> str:
         """All notes as one text."""
         return " ".join([*self.notes, *self._sink.notes])
+
+    @property
+    def scratch(self) -> Path:
+        """The hidden file that is being written."""
+        return self._temporary
 
     @property
     def frames(self) -> int:

@@ -80,6 +80,10 @@
    <translation>Eine Aufnahme läuft; sie wird abgeschlossen, bevor sich das Fenster schließt.</translation>
   </message>
   <message>
+   <source>A recording that was cut off before is kept as {path}.</source>
+   <translation>Eine früher abgebrochene Aufnahme wurde als {path} behalten.</translation>
+  </message>
+  <message>
    <source>A source photographed with an open mouth starts from closed lips.</source>
    <translation>Eine Quelle mit offenem Mund beginnt mit geschlossenen Lippen.</translation>
   </message>
@@ -622,6 +626,10 @@
   <message>
    <source>Colour…</source>
    <translation>Farbe …</translation>
+  </message>
+  <message>
+   <source>Complete it</source>
+   <translation>Vervollständigen</translation>
   </message>
   <message>
    <source>Compressed images</source>
@@ -1346,6 +1354,10 @@
   <message>
    <source>It goes from 0 to 100.</source>
    <translation>Sie reicht von 0 bis 100.</translation>
+  </message>
+  <message>
+   <source>It is kept as {path}.</source>
+   <translation>Sie bleibt als {path} erhalten.</translation>
   </message>
   <message>
    <source>It lasts {duration:g} s.</source>
@@ -3030,6 +3042,10 @@
   <message>
    <source>The quality {quality} is out of range.</source>
    <translation>Die Qualität ist {quality}.</translation>
+  </message>
+  <message>
+   <source>The recording {name} was cut off. It can be completed.</source>
+   <translation>Die Aufnahme {name} wurde abgebrochen. Sie kann vervollständigt werden.</translation>
   </message>
   <message>
    <source>The rendering process has ended ({how}).</source>
@@ -5482,6 +5498,10 @@
   <message>
    <source>{suffix} can't hold {codec}.</source>
    <translation>{suffix} kann {codec} nicht enthalten.</translation>
+  </message>
+  <message>
+   <source>{target} can't be completed: {reason}.</source>
+   <translation>{target} kann nicht vervollständigt werden: {reason}.</translation>
   </message>
   <message>
    <source>{text!r} is longer than any clip.</source>

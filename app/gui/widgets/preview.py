@@ -119,6 +119,7 @@ class Preview(QLabel):
         self.message, self.hint, self.sign = "", "", ""
         self.problem = ""
         self.count = 0
+        self.recording = ""
         self._spin = QTimer(self)
         self._spin.setInterval(SPIN)
         self._spin.timeout.connect(self.update)
@@ -154,6 +155,12 @@ class Preview(QLabel):
         self.problem = text
         self.setAccessibleDescription(text or self._keys)
         self.update()
+
+    def show_recording(self, text: str) -> None:
+        """Show over the image how far a recording is; empty if there is none."""
+        if text != self.recording:
+            self.recording = text
+            self.update()
 
     def show_count(self, seconds: int) -> None:
         """Show the seconds left of a countdown; 0 ends it."""
@@ -261,6 +268,8 @@ class Preview(QLabel):
             self._draw_labels(painter, self._picture)
         if self.count > 0:
             self._draw_count(painter)
+        if self.recording:
+            self._draw_recording(painter)
         if self._new:
             self._new = False
             self.painted.emit()
@@ -349,6 +358,18 @@ class Preview(QLabel):
         painter.drawRoundedRect(box, 12, 12)
         painter.setPen(QColor("#ffffff"))
         painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+
+    def _draw_recording(self, painter: QPainter) -> None:
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        width = self.fontMetrics().horizontalAdvance(self.recording) + 42
+        box = QRectF(self.width() - width - 12, 12, width, 26)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(0, 0, 0, 170))
+        painter.drawRoundedRect(box, 13, 13)
+        painter.setBrush(QColor(colours().danger))
+        painter.drawEllipse(QPointF(box.left() + 16, box.center().y()), 5, 5)
+        painter.setPen(QColor("#ffffff"))
+        painter.drawText(box.adjusted(28, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, self.recording)
 
     def _draw_count(self, painter: QPainter) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

@@ -13,6 +13,7 @@ import pytest
 from live_stubs import WAIT, Clock, Context
 
 from app.errors import MediaError
+from app.live import rescue
 from app.live.frames import LiveFrame
 from app.live.recorder import LOOK, ROOM, STILL, RecorderSink, free_bytes
 from app.live.sinks import SinkThread
@@ -195,3 +196,69 @@ def test_another_start_records_to_another_file(tmp_path: Path, overwrite: bool) 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out-2.mp4", "out-3.mp4", "out.mp4"]
     assert (tmp_path / "out-2.mp4").read_bytes() == b"somebody's"
     assert sink.path == tmp_path / "out-3.mp4"
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
+def test_recording_that_was_killed_is_found_and_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """All but the last second is there, with sound, exact times and a length; nothing is replaced or left behind."""
+    monkeypatch.setenv("PORTRAIT_ANIMATE_CONFIG", str(tmp_path / "settings"))
+    path = tmp_path / f"live{suffix}"
+    film = Film(path)
+    for number in range(30):
+        film.clock.now = 100 + number / 5
+        if number % 5 == 0:
+            film.streams[-1].speak(1.0)
+        film.sink.write(frame(20 + 5 * number, film.clock.now))
+    progress = film.sink.progress
+    assert progress is not None
+    assert progress.seconds == pytest.approx(5.8)
+    assert progress.level == pytest.approx(0.5, abs=0.01)
+    assert rescue.cut_off() == []  # it is still running
+    writer: Any = film.sink._writer
+    scratch = writer.scratch.read_bytes()  # what a killed program leaves
+    with monkeypatch.context() as patch:
+        patch.setattr(rescue, "is_alive", lambda pid: False)
+        found = rescue.cut_off()
+        path.write_bytes(b"somebody's")
+        assert [(one.target, one.scratch) for one in found] == [(path, writer.scratch)]
+        copy = rescue.CutOff(found[0].note, tmp_path / f"copy{suffix}", path)
+        copy.scratch.write_bytes(scratch)
+        whole = rescue.complete(copy)
+        assert rescue.cut_off() == []
+    assert whole.name == f"live-2{suffix}"
+    assert path.read_bytes() == b"somebody's"
+    with open_clip(whole) as reader:
+        assert reader.info.duration is not None
+        assert reader.info.duration > 4
+        frames = [(float(f.time), int(f.rgb[24, 32, 0])) for f in reader]
+    assert len(frames) >= 22
+    for number, (time, value) in enumerate(frames):
+        assert time == pytest.approx(number / 5, abs=0.002)
+        assert value == pytest.approx(20 + 5 * number, abs=6)
+    assert loud_seconds(whole) > 3.5
+    assert not copy.scratch.exists()
+    writer.abort(keep=False)
+
+
+def test_new_recording_of_the_same_name_keeps_one_that_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTRAIT_ANIMATE_CONFIG", str(tmp_path / "settings"))
+    with ClipWriter(tmp_path / "old.mp4", (64, 48), Fraction(25), hardware="none") as writer:
+        for number in range(3):
+            writer.write(np.full((48, 64, 3), 99, np.uint8), Fraction(number, 25))
+        writer.finish()
+    scratch = (tmp_path / "old.mp4").rename(tmp_path / ".me.1.partial.mp4")
+    noted = rescue.note(scratch, tmp_path / "me.mp4")
+    assert noted is not None
+    noted.rename(noted.with_name("2147483646-x.json"))  # of a process that is no more
+    sink = RecorderSink(tmp_path / "me.mp4")
+    sink.clock = Clock(1.0)
+    sink.open()
+    sink.write(frame(10, 0.0))
+    sentence = sink.close()
+    assert "cut off before" in sentence
+    assert sorted(p.name for p in tmp_path.glob("*.mp4")) == ["me.mp4", "me.partial.mp4"]
+    assert list((tmp_path / "settings").rglob("*.json")) == []

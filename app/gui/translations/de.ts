@@ -544,10 +544,6 @@
    <translation>Gesicht wählen</translation>
   </message>
   <message>
-   <source>Choose one that shows a large face from the front.</source>
-   <translation>Eines mit einem Gesicht wählen, groß und von vorn.</translation>
-  </message>
-  <message>
    <source>Clear</source>
    <translation>Leeren</translation>
   </message>
@@ -2898,10 +2894,6 @@
   <message>
    <source>The driving file must show one face, large and from the front.</source>
    <translation>Der Antrieb muss ein Gesicht zeigen, groß und von vorn.</translation>
-  </message>
-  <message>
-   <source>The driving image shows no face.</source>
-   <translation>Das Antriebsbild zeigt kein Gesicht.</translation>
   </message>
   <message>
    <source>The end of {path} ({end:g} s) is not after its start.</source>

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.gui.session import Driver
 from app.gui.translate import mark
+from app.gui.whole_outputs import copy_picture, render_all
 
 if TYPE_CHECKING:
     from app.gui.studio import Studio
@@ -70,6 +71,13 @@ def can_feed(studio: Studio) -> bool:
 
 
 COMMANDS: Final = (
+    Command("new_project", mark("New project"), "Ctrl+N", "", mark("File"), lambda w, _: w.commands.projects.new()),
+    Command("open_project", mark("Open a project…"), "Ctrl+Shift+O", "folder", mark("File"),
+            lambda w, _: w.commands.projects.browse()),
+    Command("save_project", mark("Save the project"), "Ctrl+Shift+S", "save", mark("File"),
+            lambda w, _: w.commands.projects.save()),
+    Command("save_project_as", mark("Save the project as…"), "", "", mark("File"),
+            lambda w, _: w.commands.projects.save_as()),
     Command("add_portrait", mark("Add portraits…"), "Ctrl+O", "add", mark("Portraits"),
             lambda w, _: w.commands.browse_portraits()),
     Command("paste", mark("Paste"), "Ctrl+V", "", mark("Portraits"), lambda w, _: w.commands.paste()),
@@ -131,8 +139,14 @@ COMMANDS: Final = (
     Command("zoom_out", mark("Zoom out"), "Ctrl+-", "", mark("View"), lambda w, _: w.preview.zoom_by(0.8)),
     Command("full_screen", mark("Full screen"), "F11", "", mark("View"),
             lambda w, on: w.showFullScreen() if on else w.showNormal(), checkable=True),
+    Command("clean_view", mark("Image alone on the screen"), "Shift+F11", "", mark("View"),
+            lambda w, on: w.show_alone(on), checkable=True),
     Command("render", mark("Render to file…"), "Ctrl+Return", "render", mark("Output"),
             lambda w, _: w.commands.render_to_file(), enabled=some),
+    Command("copy_picture", mark("Copy this image"), "Ctrl+C", "", mark("Output"),
+            lambda w, _: copy_picture(w), enabled=some),
+    Command("render_all", mark("Render all portraits…"), "Ctrl+Alt+Return", "", mark("Output"),
+            lambda w, _: render_all(w), enabled=several),
     Command("save_picture", mark("Save this image…"), "Ctrl+S", "save", mark("Output"),
             lambda w, _: w.commands.save_picture(), enabled=some),
     Command("show_queue", mark("Render queue"), "Ctrl+J", "", mark("Output"),
@@ -150,5 +164,8 @@ COMMANDS: Final = (
             lambda w, on: w.commands.switch_end_sound(on), checkable=True),
     Command("shortcuts", mark("Keyboard shortcuts…"), "F1", "keyboard", mark("Program"),
             lambda w, _: w.commands.edit_shortcuts()),
+    Command("help", mark("Help"), "Shift+F1", "", mark("Program"), lambda w, _: w.commands.show_about("help")),
+    Command("about", mark("About Portrait Animate"), "", "", mark("Program"),
+            lambda w, _: w.commands.show_about("about")),
     Command("quit", mark("Quit"), "Ctrl+Q", "", mark("Program"), lambda w, _: w.close()),
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
 from app.errors import AppError
 from app.gui import qt_images, store
+from app.gui.dialogs.about import AboutDialog
 from app.gui.dialogs.address import AddressDialog
 from app.gui.dialogs.crop import CropDialog
 from app.gui.dialogs.engine import EngineDialog
@@ -27,6 +28,7 @@ from app.gui.intake import VIDEO_ENDINGS, Intake
 from app.gui.jobs import make_entry
 from app.gui.live_outputs import recording_suffix
 from app.gui.localize import localized, menu_text, tooltip_text
+from app.gui.project_commands import ProjectCommands
 from app.gui.prompts import Prompts
 from app.gui.saved_commands import SavedCommands
 from app.gui.session import LIVE_ONLY, Driver, DriverKind, Session, View, panel_live_options
@@ -64,12 +66,14 @@ class Commands(QObject):
     """
 
     saved: SavedCommands
+    projects: ProjectCommands
 
     def __init__(self, window: MainWindow, studio: Studio) -> None:
         super().__init__(window)
         self.window, self.studio = window, studio
         self.prompts = Prompts(studio)
         self.intake = Intake(window, self.prompts)
+        self.projects = ProjectCommands(window, self.prompts)
         self.saved = SavedCommands(window, studio, self.prompts)
         self.outputs = studio.outputs
         self.galleries = Galleries(studio, self)
@@ -277,8 +281,13 @@ class Commands(QObject):
         self.window.preview.set_view(view)
 
     # ---- output ---------------------------------------------------------------------------------------------------
-    def default_output(self, session: Session) -> Path:
-        """Suggested name for a render: an unused one in the folder of the last render or the user's videos folder."""
+    def default_output(self, session: Session, others: Collection[Path] = ()) -> Path:
+        """Suggested name for a render: an unused one in the folder of the last render or the user's videos folder.
+
+        Args:
+            session: What is rendered.
+            others: Names that are about to be used.
+        """
         assert session.portrait is not None
         source, driver = Path(session.portrait.path), session.driver
         moves = source.suffix.lower() in VIDEO_ENDINGS or source.suffix.lower() == ".gif"
@@ -291,7 +300,7 @@ class Commands(QObject):
         folder = Path(str(self.studio.settings.value("folders/output", films)))
         if not folder.is_dir():
             folder = Path.home()
-        taken = self.studio.queue.outputs()
+        taken = self.studio.queue.outputs().union(others)
         ending, path, count = ".png" if still else ".mp4", folder / f"{stem}{'.png' if still else '.mp4'}", 2
         while path.exists() or path in taken:
             path, count = folder / f"{stem} {count}{ending}", count + 1
@@ -312,18 +321,19 @@ class Commands(QObject):
             path, asked = store.with_ending(Path(name), RESULTS, offered.suffix)
             self.queue_render(path, overwrite=asked and path.exists())
 
-    def queue_render(self, output: Path, *, overwrite: bool) -> bool:
-        """Queue a render of the current session.
+    def queue_render(self, output: Path, *, overwrite: bool, session: Session | None = None) -> bool:
+        """Queue a render.
 
         Args:
             output: File to write.
             overwrite: Whether it may replace a file.
+            session: What is rendered; by default the current session.
 
         Returns:
             Whether it was queued; if not, the user gets an error.
         """
         try:
-            entry = make_entry(self.studio.session, output, overwrite=overwrite)
+            entry = make_entry(session or self.studio.session, output, overwrite=overwrite)
             self._check_folder(output)
         except AppError as error:
             show_error(self.window, error)
@@ -460,6 +470,10 @@ class Commands(QObject):
     def show_weights(self) -> None:
         """Open the dialog of model weights."""
         self.prompts.open(WeightsDialog(self.studio.background, self.studio.downloads, self.window))
+
+    def show_about(self, page: str) -> None:
+        """Open help or the licences."""
+        self.prompts.open(AboutDialog(page, self.window))
 
     def show_log(self) -> None:
         """Open the list of all messages."""

@@ -15,6 +15,7 @@ from app.addresses import address_error, is_address
 from app.errors import AppError, UsageError
 from app.gui import store
 from app.gui.dialogs.folder import FolderDialog
+from app.gui.projects import SUFFIX as PROJECT
 from app.gui.session import Driver
 from app.gui.translate import tr
 from app.gui.widgets.driver import CLIPS, SOUNDS, STILLS, TEMPLATES, TRACKS, driver_kind
@@ -107,7 +108,11 @@ class Intake(QObject):
         if target == "driver":
             rest, folders = files, []  # images of a folder are a clip there
         strange = [file for file in rest if Path(file).suffix.lower() not in KNOWN and not Path(file).is_dir()]
-        self._take([file for file in rest if file not in strange], target, {})
+        projects = [file for file in strange if Path(file).suffix.lower() == PROJECT]
+        strange = [file for file in strange if file not in projects]
+        for file in projects[:1]:
+            self._window.commands.projects.open(Path(file))
+        self._take([file for file in rest if file not in (*strange, *projects)], target, {})
         if strange:
             self._studio.background.run(
                 partial(look, strange), lambda found: self._looked(found, target), self._studio.failed.emit

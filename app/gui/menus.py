@@ -24,6 +24,10 @@ def fill_menu(menu: QMenu, window: MainWindow) -> None:
             if part is menu:
                 menu.addSeparator()
                 _add_looks(menu, window)
+            if group == "File":
+                recent = part.addMenu(tr("Recent projects"))
+                recent.setToolTipsVisible(True)
+                recent.aboutToShow.connect(partial(window.commands.projects.fill_recent, recent))
         part.addAction(window.actions_[command.name])
 
 

@@ -115,7 +115,14 @@ class Teller(QObject):
 
     def _show_progress(self) -> None:
         """Show the progress of all renders in the window's title, which the task bar shows too."""
+        self.show_title()
+
+    def show_title(self) -> None:
+        """Show project and progress in the title."""
         overall = self._studio.queue.overall()
         running = bool(self._studio.queue.active) and 0 < overall.share < 1
         percent = f"{100 * overall.share:.0f} % – " if running else ""
-        self._window.setWindowTitle(f"{percent}{TITLE}")
+        name = self._window.commands.projects.name
+        title = f"{percent}{name} – {TITLE}" if name else f"{percent}{TITLE}"
+        if title != self._window.windowTitle():
+            self._window.setWindowTitle(title)

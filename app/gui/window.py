@@ -195,6 +195,7 @@ class MainWindow(QMainWindow):
         self.actions_.enable(self.studio)
         self.top.show_renderable(bool(session.portraits))
         self.live_view.show_selection()
+        self.commands.projects.show_name()
         if not session.portraits:
             self.preview.show_picture(None)
             keys = self.actions_.keys()["add_portrait"]
@@ -222,6 +223,15 @@ class MainWindow(QMainWindow):
         self.actions_["show_queue"].setChecked(shown)
         if shown:
             self.queue_panel.show_jobs()
+
+    def show_alone(self, on: bool) -> None:
+        """Show the image alone on the whole screen, without any control; Escape comes back."""
+        self.actions_["clean_view"].setChecked(on)
+        for widget in (self.top, self.side, self.controls, self.transport):
+            widget.setVisible(not on)
+        self.queue_panel.setVisible(not on and self.actions_["show_queue"].isChecked())
+        (self.showFullScreen if on else self.showNormal)()
+        self.preview.setFocus()
 
     def paint_icons(self) -> None:
         """Draw all icons in the current colours."""
@@ -320,6 +330,8 @@ class MainWindow(QMainWindow):
             super().keyPressEvent(event)
         elif self.toast.isVisible():
             self.toast.hide()
+        elif self.actions_["clean_view"].isChecked():
+            self.show_alone(False)
         elif self.isFullScreen():
             self.actions_["full_screen"].trigger()
         else:

@@ -47,7 +47,7 @@ CONTROLS = (
     QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit, QAbstractItemView, QKeySequenceEdit,
     QPlainTextEdit,
 )  # fmt: skip
-DIALOGS = ("edit_crop", "engine", "models", "shortcuts", "save_preset", "save_expression")
+DIALOGS = ("edit_crop", "engine", "models", "shortcuts", "help", "about", "messages", "save_preset", "save_expression")
 
 
 def controls(root: QWidget) -> Iterator[QWidget]:

@@ -32,8 +32,20 @@
    <translation>0.0.0.0 steht für alle seine Adressen.</translation>
   </message>
   <message>
+   <source>1. A portrait</source>
+   <translation>1. Ein Porträt</translation>
+  </message>
+  <message>
+   <source>2. Motion</source>
+   <translation>2. Bewegung</translation>
+  </message>
+  <message>
    <source>203 face landmarks of LivePortrait</source>
    <translation>203 Gesichtspunkte von LivePortrait</translation>
+  </message>
+  <message>
+   <source>3. A file</source>
+   <translation>3. Eine Datei</translation>
   </message>
   <message>
    <source>478 face landmarks with irises, and a presence score</source>
@@ -92,12 +104,20 @@
    <translation>Name und Passwort darin dienen nur der Verbindung und werden nicht gespeichert.</translation>
   </message>
   <message>
+   <source>About</source>
+   <translation>Info</translation>
+  </message>
+  <message>
    <source>About 500 MB, by the official documentation: 3.3, 108, 174 and 212 MB for the networks and 2.3 MB for stitching and retargeting; exact sizes are not known here. Its usual face detector (insightface packs) is non-commercial; this app uses its own. No trusted hash is known for these files: only their form is checked, and that they stay unchanged.</source>
    <translation>Etwa 500 MB, laut offizieller Beschreibung: 3,3, 108, 174 und 212 MB für die Netze und 2,3 MB für Anschluss und Angleichung; genaue Größen sind hier nicht bekannt. Der übliche Gesichtsfinder (insightface) ist nicht für gewerbliche Nutzung; dieses Programm nimmt den eigenen. Für diese Dateien ist keine Prüfsumme bekannt: Geprüft wird ihr Aufbau, und dass sie bleiben, wie sie kamen.</translation>
   </message>
   <message>
    <source>About 500 MB, by the official documentation: 3.3, 108, 174 and 212 MB for the networks and 2.3 MB for stitching and retargeting; exact sizes are not known here. Stitching and retargeting are those of the human model. No trusted hash is known for these files: only their form is checked, and that they stay unchanged.</source>
    <translation>Etwa 500 MB, laut offizieller Beschreibung: 3,3, 108, 174 und 212 MB für die Netze und 2,3 MB für Anschluss und Angleichung; genaue Größen sind hier nicht bekannt. Anschluss und Angleichung sind die des Modells für Menschen. Für diese Dateien ist keine Prüfsumme bekannt: Geprüft wird ihr Aufbau, und dass sie bleiben, wie sie kamen.</translation>
+  </message>
+  <message>
+   <source>About Portrait Animate</source>
+   <translation>Über Portrait Animate</translation>
   </message>
   <message>
    <source>Absolute motion</source>
@@ -222,6 +242,10 @@
   <message>
    <source>Animals</source>
    <translation>Tiere</translation>
+  </message>
+  <message>
+   <source>Animate people only with their consent, and say that the results are synthetic. Files are marked as made by AI unless you switch that off under Output.</source>
+   <translation>Bewegen Sie Menschen nur mit deren Einverständnis, und sagen Sie, dass die Ergebnisse künstlich sind. Dateien werden als von KI erzeugt gekennzeichnet, solange Sie das unter Ausgabe nicht abschalten.</translation>
   </message>
   <message>
    <source>Animate this face of the source with its own clip, template or sound, such as left=mum.mp4; the faces that {option:face} names follow the driving file. May be given several times; job files take a list.</source>
@@ -452,12 +476,20 @@
    <translation>Antrieb wählen</translation>
   </message>
   <message>
+   <source>Choose a driver below the portraits: a clip, a camera, an image, a voice, or sliders.</source>
+   <translation>Wählen Sie unter den Porträts einen Antrieb: einen Clip, eine Kamera, ein Bild, eine Stimme oder Regler.</translation>
+  </message>
+  <message>
    <source>Choose a file in it.</source>
    <translation>Eine Datei darin nennen.</translation>
   </message>
   <message>
    <source>Choose a file name that ends in {suffix}.</source>
    <translation>Wählen Sie einen Dateinamen, der auf {suffix} endet.</translation>
+  </message>
+  <message>
+   <source>Choose a file that ends in {ending}.</source>
+   <translation>Wählen Sie eine Datei, die auf {ending} endet.</translation>
   </message>
   <message>
    <source>Choose a file with speech in it.</source>
@@ -656,6 +688,10 @@
    <translation>Eine anschließen, oder eine Videodatei als Kamera nennen.</translation>
   </message>
   <message>
+   <source>Consent</source>
+   <translation>Einverständnis</translation>
+  </message>
+  <message>
    <source>Continue</source>
    <translation>Fortsetzen</translation>
   </message>
@@ -694,6 +730,10 @@
   <message>
    <source>Copy the expression in an image.</source>
    <translation>Übernimmt den Ausdruck in einem Bild.</translation>
+  </message>
+  <message>
+   <source>Copy this image</source>
+   <translation>Dieses Bild kopieren</translation>
   </message>
   <message>
    <source>Create it first or choose another folder.</source>
@@ -842,6 +882,10 @@
   <message>
    <source>Drop a photo here</source>
    <translation>Foto hier ablegen</translation>
+  </message>
+  <message>
+   <source>Drop a photo or a clip on the window, paste one, or press the plus sign.</source>
+   <translation>Ziehen Sie ein Foto oder einen Clip auf das Fenster, fügen Sie eines ein oder drücken Sie das Pluszeichen.</translation>
   </message>
   <message>
    <source>Drop photos here, or paste one</source>
@@ -1036,6 +1080,10 @@
    <translation>Fehlgeschlagen</translation>
   </message>
   <message>
+   <source>File</source>
+   <translation>Datei</translation>
+  </message>
+  <message>
    <source>File of the driver: {name}</source>
    <translation>Datei des Antriebs: {name}</translation>
   </message>
@@ -1200,6 +1248,14 @@
    <translation>Kopf</translation>
   </message>
   <message>
+   <source>Help</source>
+   <translation>Hilfe</translation>
+  </message>
+  <message>
+   <source>Help and About</source>
+   <translation>Hilfe und Info</translation>
+  </message>
+  <message>
    <source>Hide the render queue</source>
    <translation>Render-Warteschlange verbergen</translation>
   </message>
@@ -1218,6 +1274,10 @@
   <message>
    <source>Hold the lips open by a fixed amount; 0 is closed.</source>
    <translation>Feste Öffnung der Lippen; 0 ist geschlossen.</translation>
+  </message>
+  <message>
+   <source>Hover over a control to read what it does. Ctrl+Z undoes every change, F1 lists all keys, Ctrl+L shows all messages again.</source>
+   <translation>Halten Sie den Zeiger über ein Bedienelement, um zu lesen, was es tut. Strg+Z macht jede Änderung rückgängig, F1 nennt alle Tasten, Strg+L zeigt alle Meldungen noch einmal.</translation>
   </message>
   <message>
    <source>How far the head grows and shrinks when the driver moves toward the camera: 0 keeps its size, 1 follows fully.</source>
@@ -1256,12 +1316,20 @@
    <translation>Ruhebewegung</translation>
   </message>
   <message>
+   <source>If something is unclear</source>
+   <translation>Wenn etwas unklar ist</translation>
+  </message>
+  <message>
    <source>If the window doesn't start, use opencv-python-headless instead.</source>
    <translation>Falls das Fenster nicht startet, stattdessen opencv-python-headless nehmen.</translation>
   </message>
   <message>
    <source>Image</source>
    <translation>Bild</translation>
+  </message>
+  <message>
+   <source>Image alone on the screen</source>
+   <translation>Nur das Bild auf dem Bildschirm</translation>
   </message>
   <message>
    <source>Image of the driver</source>
@@ -1526,6 +1594,10 @@
   <message>
    <source>Licence: {licence}</source>
    <translation>Lizenz: {licence}</translation>
+  </message>
+  <message>
+   <source>Licences</source>
+   <translation>Lizenzen</translation>
   </message>
   <message>
    <source>Light</source>
@@ -1808,6 +1880,10 @@
    <translation>Neue Ruhehaltung</translation>
   </message>
   <message>
+   <source>New project</source>
+   <translation>Neues Projekt</translation>
+  </message>
+  <message>
    <source>Next portrait</source>
    <translation>Nächstes Porträt</translation>
   </message>
@@ -1942,6 +2018,14 @@
   <message>
    <source>Open "Crop and face" to place the face of a pet, a doll or a drawing by hand.</source>
    <translation>Öffnen Sie „Ausschnitt und Gesicht“, um das Gesicht eines Haustiers, einer Puppe oder einer Zeichnung von Hand zu setzen.</translation>
+  </message>
+  <message>
+   <source>Open a project</source>
+   <translation>Projekt öffnen</translation>
+  </message>
+  <message>
+   <source>Open a project…</source>
+   <translation>Projekt öffnen …</translation>
   </message>
   <message>
    <source>Open an expression track…</source>
@@ -2116,6 +2200,10 @@
    <translation>Voreinstellungen</translation>
   </message>
   <message>
+   <source>Press Render to write a clip or an image, or the red dot to record what you see.</source>
+   <translation>Drücken Sie Berechnen, um einen Clip oder ein Bild zu schreiben, oder den roten Punkt, um aufzunehmen, was Sie sehen.</translation>
+  </message>
+  <message>
    <source>Preview</source>
    <translation>Vorschau</translation>
   </message>
@@ -2138,6 +2226,14 @@
   <message>
    <source>Progress of {name}</source>
    <translation>Fortschritt von {name}</translation>
+  </message>
+  <message>
+   <source>Project</source>
+   <translation>Projekt</translation>
+  </message>
+  <message>
+   <source>Projects</source>
+   <translation>Projekte</translation>
   </message>
   <message>
    <source>Protocol</source>
@@ -2212,6 +2308,10 @@
    <translation>Zuletzt verwendete Porträts</translation>
   </message>
   <message>
+   <source>Recent projects</source>
+   <translation>Letzte Projekte</translation>
+  </message>
+  <message>
    <source>Record it live, or choose a clip as the driver.</source>
    <translation>Nehmen Sie live auf, oder wählen Sie ein Video als Antrieb.</translation>
   </message>
@@ -2282,6 +2382,14 @@
   <message>
    <source>Remove these jobs from the list; finished files stay</source>
    <translation>Diese Aufträge vergessen; fertige Dateien bleiben</translation>
+  </message>
+  <message>
+   <source>Render all portraits</source>
+   <translation>Alle Porträts berechnen</translation>
+  </message>
+  <message>
+   <source>Render all portraits…</source>
+   <translation>Alle Porträts berechnen …</translation>
   </message>
   <message>
    <source>Render queue</source>
@@ -2458,6 +2566,14 @@
   <message>
    <source>Save preset…</source>
    <translation>Voreinstellung speichern …</translation>
+  </message>
+  <message>
+   <source>Save the project</source>
+   <translation>Projekt speichern</translation>
+  </message>
+  <message>
+   <source>Save the project as…</source>
+   <translation>Projekt speichern unter …</translation>
   </message>
   <message>
    <source>Save this image</source>
@@ -2952,6 +3068,10 @@
    <translation>Die Kamera {name} zeigt Schwarz: die Blende öffnen, oder das Programm schließen, das sie hält.</translation>
   </message>
   <message>
+   <source>The image was copied.</source>
+   <translation>Das Bild wurde kopiert.</translation>
+  </message>
+  <message>
    <source>The jobs remain in the queue; resume them there.</source>
    <translation>Die Aufträge warten in der Liste; setzen Sie sie dort fort.</translation>
   </message>
@@ -3030,6 +3150,10 @@
   <message>
    <source>The preview is silent: {error}.</source>
    <translation>Die Vorschau ist stumm: {error}.</translation>
+  </message>
+  <message>
+   <source>The program is free software under the MIT licence. Parts of it and their terms:</source>
+   <translation>Das Programm ist freie Software unter der MIT-Lizenz. Seine Teile und deren Bedingungen:</translation>
   </message>
   <message>
    <source>The quality {quality} is out of range.</source>
@@ -3340,6 +3464,10 @@
    <translation>Den Codec {codec!r} gibt es hier nicht.</translation>
   </message>
   <message>
+   <source>Update the program to open it.</source>
+   <translation>Aktualisieren Sie das Programm, um es zu öffnen.</translation>
+  </message>
+  <message>
    <source>Update the program, or save the file again with this version.</source>
    <translation>Das Programm aktualisieren, oder die Datei mit diesem speichern.</translation>
   </message>
@@ -3422,6 +3550,10 @@
   <message>
    <source>VSeeFace, Waidayo, VMagicMirror and others that send the VMC protocol</source>
    <translation>VSeeFace, Waidayo, VMagicMirror und andere, die das VMC-Protokoll senden</translation>
+  </message>
+  <message>
+   <source>Version {version}</source>
+   <translation>Version {version}</translation>
   </message>
   <message>
    <source>Video bit rate of SRT, RTMP, UDP and RTP streams.</source>
@@ -4140,6 +4272,10 @@
    <translation>Regler bewegen</translation>
   </message>
   <message>
+   <source>new project</source>
+   <translation>neues Projekt</translation>
+  </message>
+  <message>
    <source>nine points are needed, one on each line; there are {count}.</source>
    <translation>neun Punkte werden gebraucht, einer je Zeile; es sind {count}.</translation>
   </message>
@@ -4186,6 +4322,10 @@
   <message>
    <source>on graphics cards</source>
    <translation>auf Grafikkarten</translation>
+  </message>
+  <message>
+   <source>open a project</source>
+   <translation>Projekt öffnen</translation>
   </message>
   <message>
    <source>open an expression track</source>
@@ -5256,6 +5396,10 @@
    <translation>{path} ist keine Auftragsdatei.</translation>
   </message>
   <message>
+   <source>{path} is not a project.</source>
+   <translation>{path} ist kein Projekt.</translation>
+  </message>
+  <message>
    <source>{path} is not a queue but another database.</source>
    <translation>{path} ist keine Warteschlange, sondern eine andere Datenbank.</translation>
   </message>
@@ -5326,6 +5470,10 @@
   <message>
    <source>{path} was not written: there was no frame.</source>
    <translation>{path} wurde nicht geschrieben: es gab kein Bild.</translation>
+  </message>
+  <message>
+   <source>{path} was written by another version of this program.</source>
+   <translation>{path} wurde von einer anderen Version dieses Programms geschrieben.</translation>
   </message>
   <message>
    <source>{path}, line {before}: this is not valid CSV: {error}.</source>

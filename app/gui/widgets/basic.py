@@ -15,6 +15,7 @@ from PySide6.QtGui import (
     QMouseEvent,
     QPainter,
     QPaintEvent,
+    QPen,
     QWheelEvent,
 )
 from PySide6.QtWidgets import (
@@ -314,7 +315,11 @@ class Switch(QCheckBox):
         text = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, room.width())
         painter.drawText(room, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
         track = QRectF(self.width() - 36, self.height() / 2 - 9, 34, 18)
-        painter.setPen(QColor(c.accent) if self.hasFocus() else Qt.PenStyle.NoPen)
+        if self.hasFocus():
+            painter.setPen(QPen(QColor(c.text), 1.5))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(track.adjusted(-3, -3, 2, 3).intersected(QRectF(self.rect())), 11, 11)
+        painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(c.accent if self.isChecked() and self.isEnabled() else c.line))
         painter.drawRoundedRect(track, 9, 9)
         x = track.right() - 9 if self.isChecked() else track.left() + 9

@@ -24,10 +24,12 @@ from app.gui.translate import tr
 
 
 def licences() -> str:
-    """What ships with the program, and under which terms."""
+    """What ships with the program, one paragraph each: what it is, its licence, where it comes from."""
     import assets
 
-    return (Path(str(assets.__file__)).parent / "LICENSES.md").read_text(encoding="utf-8")
+    text = (Path(str(assets.__file__)).parent / "LICENSES.md").read_text(encoding="utf-8").replace("`", "")
+    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in text.splitlines() if line[:1] == "|"]
+    return "\n\n".join(f"{what}\n{licence}. {source}" for _, what, source, licence, *_ in rows[2:])
 
 
 class AboutDialog(Dialog):

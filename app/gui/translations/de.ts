@@ -865,7 +865,7 @@
   </message>
   <message>
    <source>Driving face</source>
-   <translation>Gesicht des Antriebs</translation>
+   <translation>Gesicht im Antrieb</translation>
   </message>
   <message>
    <source>Driving frame {index}, the neutral reference, is far from neutral ({pose_text}); frame {best} is the most neutral one ({option:reference=auto}).</source>
@@ -1677,11 +1677,11 @@
   </message>
   <message>
    <source>Look right, left eye</source>
-   <translation>Blick nach rechts, linkes Auge</translation>
+   <translation>Linkes Auge: rechts</translation>
   </message>
   <message>
    <source>Look right, right eye</source>
-   <translation>Blick nach rechts, rechtes Auge</translation>
+   <translation>Rechtes Auge: rechts</translation>
   </message>
   <message>
    <source>Look up</source>
@@ -1689,11 +1689,11 @@
   </message>
   <message>
    <source>Look up, left eye</source>
-   <translation>Blick nach oben, linkes Auge</translation>
+   <translation>Linkes Auge: oben</translation>
   </message>
   <message>
    <source>Look up, right eye</source>
-   <translation>Blick nach oben, rechtes Auge</translation>
+   <translation>Rechtes Auge: oben</translation>
   </message>
   <message>
    <source>Looking for faces…</source>
@@ -2109,7 +2109,7 @@
   </message>
   <message>
    <source>Paste-back mask</source>
-   <translation>Maske beim Einfügen</translation>
+   <translation>Einfügemaske</translation>
   </message>
   <message>
    <source>Pause</source>
@@ -2201,7 +2201,7 @@
   </message>
   <message>
    <source>Press Render to write a clip or an image, or the red dot to record what you see.</source>
-   <translation>Drücken Sie Berechnen, um einen Clip oder ein Bild zu schreiben, oder den roten Punkt, um aufzunehmen, was Sie sehen.</translation>
+   <translation>Drücken Sie Rendern, um einen Clip oder ein Bild zu schreiben, oder den roten Punkt, um aufzunehmen, was Sie sehen.</translation>
   </message>
   <message>
    <source>Preview</source>
@@ -2385,11 +2385,11 @@
   </message>
   <message>
    <source>Render all portraits</source>
-   <translation>Alle Porträts berechnen</translation>
+   <translation>Alle Porträts rendern</translation>
   </message>
   <message>
    <source>Render all portraits…</source>
-   <translation>Alle Porträts berechnen …</translation>
+   <translation>Alle Porträts rendern …</translation>
   </message>
   <message>
    <source>Render queue</source>
@@ -2777,7 +2777,7 @@
   </message>
   <message>
    <source>Sound at the end of renders</source>
-   <translation>Ton am Ende von Berechnungen</translation>
+   <translation>Ton am Ende des Renderns</translation>
   </message>
   <message>
    <source>Sound in the preview needs the package sounddevice.</source>
@@ -5573,7 +5573,7 @@
   </message>
   <message>
    <source>{rate} fps</source>
-   <translation>{rate} B/s</translation>
+   <translation>{rate} Bilder/s</translation>
   </message>
   <message>
    <source>{short!r} is too long for a number.</source>

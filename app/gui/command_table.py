@@ -55,6 +55,11 @@ def seekable(studio: Studio) -> bool:
     return studio.timeline is not None
 
 
+def cuttable(studio: Studio) -> bool:
+    """Whether the time line is that of a clip, of which a part can be used."""
+    return seekable(studio) and not (studio.session.keyed and studio.session.driver.kind == "sliders")
+
+
 def moves(studio: Studio) -> bool:
     """Whether the driver moves, so that a new neutral pose can be captured."""
     return studio.session.driver.kind in ("file", "camera", "tracking")
@@ -108,6 +113,12 @@ COMMANDS: Final = (
             lambda w, _: w.studio.step(1), enabled=seekable),
     Command("to_start", mark("To the beginning"), "Home", "to-start", mark("Driver"),
             lambda w, _: w.studio.seek(0.0), enabled=seekable),
+    Command("in_point", mark("Begin the part here"), "I", "", mark("Driver"),
+            lambda w, _: w.live_view.set_edge("start"), enabled=cuttable),
+    Command("out_point", mark("End the part here"), "O", "", mark("Driver"),
+            lambda w, _: w.live_view.set_edge("end"), enabled=cuttable),
+    Command("whole_clip", mark("Use the whole clip"), "Shift+I", "", mark("Driver"),
+            lambda w, _: w.live_view.use_whole(), enabled=cuttable),
     Command("loop", mark("Repeat in a loop"), "L", "loop", mark("Driver"),
             lambda w, on: w.studio.set_loop(on), checkable=True),
     Command("mute", mark("Sound off"), "M", "sound", mark("Driver"),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from PySide6.QtCore import QObject, QTimer
 
 from app.gui import qt_images
+from app.gui.clip_part import DRIVER, SOURCE, part_of, whole, with_edge
 from app.gui.load import LoadMeter
 from app.gui.localize import localized
 from app.gui.session import LIVE_ONLY
 from app.gui.translate import tr
+from app.gui.widgets.bars import clock_text
 
 if TYPE_CHECKING:
     from app.gui.studio import Studio
@@ -38,6 +40,8 @@ def doing(studio: Studio) -> str:
         return "starting"
     if live.state == "waiting":
         return "waiting"
+    if kind == "file" and live.driver is not None and live.driver_error is None and not studio.playback.seekable:
+        return "starting"  # its first frame has not been read
     if studio.paused:
         return "paused"
     moves = live.clip is not None or (studio.session.plays and kind != "still" and live.driver is not None)
@@ -85,6 +89,7 @@ class LiveView(QObject):
     # ---- the image ------------------------------------------------------------------------------------------------
     def show_selection(self) -> None:
         """Show at once that another portrait is selected: its image, or a busy sign until there is one."""
+        self._show_part()
         chosen = self._studio.session.portrait
         if chosen is None:
             self._visible = ""
@@ -129,7 +134,7 @@ class LiveView(QObject):
         """Show the playback controls and position; the time line stays while another clip is opened."""
         studio, transport = self._studio, self._window.transport
         line, kind = studio.timeline, studio.session.driver.kind
-        loading = kind in ("file", "template") and (studio.opening or studio.live.state == "starting")
+        loading = kind in ("file", "template") and doing(studio) == "starting"
         changed = transport.show_driver(kind, studio.paused, line is not None or loading)
         if changed or self._seekable != (line is not None):
             self._seekable = line is not None
@@ -143,6 +148,30 @@ class LiveView(QObject):
         room = qt_images.device_size(window.side.driver.thumb.size(), ratio)
         self._studio.set_layout(window.preview.layout_for_tiles(room))
         window.top.show_zoom(window.preview.percent)
+
+    # ---- the part of the clip -------------------------------------------------------------------------------------
+    @property
+    def _whose(self) -> str:
+        clip = self._studio.session.driver.kind in ("file", "template")
+        return DRIVER if clip or self._studio.playback.seekable else SOURCE
+
+    def set_edge(self, edge: Literal["start", "end"]) -> None:
+        """Begin or end the part of the clip at the frame on screen."""
+        line = self._studio.timeline
+        if line is not None:
+            place, whose = line.place, self._whose
+            self._studio.change(lambda s: with_edge(s, whose, edge, place), tr("choose a part of the clip"))
+
+    def use_whole(self) -> None:
+        """Use the whole clip."""
+        self._studio.change(lambda s: whole(s, self._whose), tr("use the whole clip"))
+
+    def _show_part(self) -> None:
+        """Show beside the time that only a part of the clip is used."""
+        part = part_of(self._studio.session, self._whose)
+        end = "" if part.end is None else clock_text(float(part.end))
+        shown = "" if part.is_whole else f"{clock_text(float(part.start))} – {end}"
+        self._window.transport.show_part(shown)
 
     # ---- the state ------------------------------------------------------------------------------------------------
     def refresh(self) -> None:

@@ -90,6 +90,7 @@ class Languages(QObject):
             if own.load(f"qtbase_{chosen}", QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)):
                 self._install(own)
             self._install(TsTranslator(FOLDER / f"{chosen}.ts", self))
+        QLocale.setDefault(QLocale(chosen))  # numbers in fields have the language's decimal sign
         self.current = chosen
         return chosen
 

@@ -59,6 +59,7 @@ class MainWindow(QMainWindow):
     studio: Studio
     preview: Preview
     commands: Commands
+    live_view: LiveView
     closed = Signal()
     language_chosen = Signal(str)
     _ended = Signal()
@@ -165,6 +166,7 @@ class MainWindow(QMainWindow):
         self.preview.layout_changed.connect(self.live_view.layout_changed)
         self.preview.painted.connect(studio.painted)
         self.transport.sought.connect(studio.seek)
+        self.transport.whole_wanted.connect(self.live_view.use_whole)
         self.transport.volume_changed.connect(studio.sound.set_volume)
         studio.sound.changed.connect(self.show_sound)
         self.show_sound()

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,13 @@ from PySide6.QtWidgets import QFileDialog
 from pytestqt.qtbot import QtBot
 
 from app.errors import UsageError
+from app.gui.clip_part import DRIVER, part_of, whole, with_edge
 from app.gui.keyframes import Keyframes
 from app.gui.projects import read_project, write_project
 from app.gui.session import Driver, PortraitItem, Session
 from app.gui.whole_outputs import copy_picture, render_all
 from app.gui.window import MainWindow
+from app.sources.playback import Place
 from liveportrait.expression import Expression
 
 Make = Callable[..., MainWindow]
@@ -121,3 +124,31 @@ def test_the_image_is_alone_on_the_screen(make_window: Make, small_session: Sess
     assert not any(part.isVisible() for part in parts)
     window.show_alone(False)
     assert all(part.isVisible() for part in parts)
+
+
+def test_a_part_of_the_clip_is_cut_on_the_time_line(
+    qtbot: QtBot, make_window: Make, small_session: Session, clip_driver: Driver
+) -> None:
+    """In and out points count from the beginning of the clip, hold the frame on screen, and can be taken back."""
+    at = Place(Fraction(2, 3), Fraction(4), Fraction(30))
+    session = with_edge(small_session, DRIVER, "start", at)
+    assert session.value("start") == "0.666666"
+    session = with_edge(session, DRIVER, "end", at)
+    assert part_of(session, DRIVER).end == pytest.approx(2 / 3 + 2 / 3 + 1 / 30, abs=1e-5)
+    later = with_edge(session, DRIVER, "start", Place(Fraction(3), Fraction(4), Fraction(30)))
+    assert part_of(later, DRIVER).end is None  # it was before the new beginning
+    assert whole(session, DRIVER).values == {}
+    window = make_window(replace(small_session, driver=clip_driver))
+    studio, transport = window.studio, window.transport
+    qtbot.waitUntil(lambda: studio.playback.seekable)
+    length = studio.playback.place.duration
+    window.commands.toggle_play()
+    studio.seek(1.0)
+    qtbot.waitUntil(lambda: studio.playback.place.time >= 0.9)
+    window.actions_["in_point"].trigger()
+    qtbot.waitUntil(lambda: 0 < studio.playback.place.duration < length - Fraction(1, 2))
+    assert transport.part.isVisible()
+    assert transport.part.text().startswith("0:00.9") or transport.part.text().startswith("0:01.0")
+    transport.part.click()
+    qtbot.waitUntil(lambda: studio.playback.place.duration == length)
+    assert not transport.part.isVisible()

@@ -31,7 +31,8 @@ sys.path.insert(0, str(ROOT / "tools"))
 import translations as gathered  # noqa: E402
 
 SAME = {
-    "{time} ms", "Clips", "Name", "Codec", "Live", "Engine", "Threads", "Neutral", "Pause", "live", *"AEIOU", "Zoom",
+    "{time} ms", "CPU {percent} %", "{size} MB", "GPU {size} GB", "Version {version}",
+    "Clips", "Name", "Codec", "Live", "Engine", "Threads", "Neutral", "Pause", "live", *"AEIOU", "Zoom",
     "Rate", "Engines", "ONNX Runtime", "Port", "Tracker", "Streams",
 }  # fmt: skip
 

@@ -320,6 +320,10 @@
    <translation>Was hinter den Personen liegt: {setting:keep} (der Hintergrund der Quelle), {setting:blur} (derselbe unscharf), eine Farbe als #rrggbb, der Name eines Bildes oder {setting:transparent}, was nicht jedes Format kann. Alle außer {setting:keep} stellen die Personen frei.</translation>
   </message>
   <message>
+   <source>Begin the part here</source>
+   <translation>Ausschnitt hier beginnen</translation>
+  </message>
+  <message>
    <source>Begin the pattern with the folder that holds the files.</source>
    <translation>Das Muster mit dem Ordner beginnen, der die Dateien enthält.</translation>
   </message>
@@ -946,6 +950,10 @@
   <message>
    <source>End the name in {what}.</source>
    <translation>Der Name muss auf {what} enden.</translation>
+  </message>
+  <message>
+   <source>End the part here</source>
+   <translation>Ausschnitt hier beenden</translation>
   </message>
   <message>
    <source>Engine</source>
@@ -2012,6 +2020,10 @@
    <translation>Nur das Auge rechts im Bild blickt nach oben.</translation>
   </message>
   <message>
+   <source>Only this part of the clip plays and is rendered; a click uses all of it.</source>
+   <translation>Nur dieser Ausschnitt des Clips spielt und wird gerendert; ein Klick verwendet den ganzen.</translation>
+  </message>
+  <message>
    <source>Open</source>
    <translation>Öffnen</translation>
   </message>
@@ -2094,6 +2106,10 @@
   <message>
    <source>Part</source>
    <translation>Teil</translation>
+  </message>
+  <message>
+   <source>Part of the clip: {part}</source>
+   <translation>Ausschnitt des Clips: {part}</translation>
   </message>
   <message>
    <source>Paste</source>
@@ -3540,6 +3556,10 @@
    <translation>Den Ausdruck {name} verwenden</translation>
   </message>
   <message>
+   <source>Use the whole clip</source>
+   <translation>Ganzen Clip verwenden</translation>
+  </message>
+  <message>
    <source>Use {others}, or another codec.</source>
    <translation>{others} oder einen anderen Codec nehmen.</translation>
   </message>
@@ -3874,6 +3894,10 @@
   <message>
    <source>choose a driver</source>
    <translation>Antrieb wählen</translation>
+  </message>
+  <message>
+   <source>choose a part of the clip</source>
+   <translation>Ausschnitt wählen</translation>
   </message>
   <message>
    <source>choose a portrait</source>
@@ -4614,6 +4638,10 @@
   <message>
    <source>use preset {name}</source>
    <translation>Voreinstellung {name} verwenden</translation>
+  </message>
+  <message>
+   <source>use the whole clip</source>
+   <translation>ganzen Clip verwenden</translation>
   </message>
   <message>
    <source>waiting</source>

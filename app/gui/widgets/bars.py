@@ -191,10 +191,12 @@ class Transport(QWidget):
     Signals:
         sought: Seconds on the timeline that the user seeks to.
         volume_changed: Volume of the preview's sound, 0 to 1.
+        whole_wanted: The whole clip is to be used instead of a part of it.
     """
 
     sought = Signal(float)
     volume_changed = Signal(float)
+    whole_wanted = Signal()
 
     def __init__(self, actions: Actions) -> None:
         super().__init__()
@@ -235,7 +237,19 @@ class Transport(QWidget):
         column.addWidget(self.slider)
         column.addWidget(self.keyframes)
         upper.addLayout(column, 1)
+        self.part = QPushButton()
+        self.part.setObjectName("chip")
+        self.part.setProperty("icon_name", "close")
+        self.part.setToolTip(
+            tooltip_text(tr("Only this part of the clip plays and is rendered; a click uses all of it."))
+        )
+        self.part.clicked.connect(self.whole_wanted)
+        self.part.hide()
+        upper.addWidget(self.part)
         upper.addWidget(self.time)
+        for name in ("in_point", "out_point", "whole_clip"):
+            self.slider.addAction(actions[name])
+        self.slider.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
         self.recentre = QPushButton(tr("New neutral pose"))
         self.recentre.setAccessibleName(tr("New neutral pose"))
         self.recentre.setObjectName("chip")
@@ -346,6 +360,13 @@ class Transport(QWidget):
         if place.rate:
             number, count = round(place.time * place.rate) + 1, max(1, round(place.duration * place.rate))
             self.time.setToolTip(tr("Frame {number} of {count}", number=min(number, count), count=count))
+
+    def show_part(self, text: str) -> None:
+        """Show the part of the clip that is used; empty if all of it is."""
+        if text != self.part.text():
+            self.part.setText(text)
+            self.part.setAccessibleName(tr("Part of the clip: {part}", part=text))
+            self.part.setVisible(bool(text))
 
     def show_state(self, state: str, problem: str) -> None:
         """Show the state of the live pipeline, a key of ``STATES``, and why nothing moves, or empty."""

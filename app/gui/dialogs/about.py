@@ -45,6 +45,9 @@ class AboutDialog(Dialog):
         self.setWindowTitle(tr("Help and About"))
         self.resize(640, 520)
         self.tabs = QTabWidget()
+        self.tabs.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its bar takes the focus
+        self.tabs.tabBar().setAccessibleName(tr("Help and About"))
+        self.tabs.tabBar().setToolTip(tr("Help and About"))
         self.tabs.addTab(self._help(), tr("Help"))
         self.tabs.addTab(self._about(), tr("About"))
         self.tabs.setCurrentIndex(("help", "about").index(page))

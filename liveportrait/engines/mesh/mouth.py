@@ -132,7 +132,7 @@ def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -
         width=mouth_width(rest),
         line=rest[13],
         chin=float(rest[152, 1]),
-        dark=_rgb(0.12 * lip[0] + 6, 128 + 0.55 * ka, 128 + 0.45 * kb),
+        dark=_rgb(0.12 * lip[0] + 6, 128 + 0.85 * ka, 128 + 0.75 * kb),
         tongue=_rgb(min(0.78 * lip[0], 150), 128 + max(0.95 * ka, red), 128 + 0.6 * kb),
         tooth=tooth,
         gum=gum,
@@ -203,7 +203,9 @@ def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, p
     rim = cv2.GaussianBlur(inside, (0, 0), max(0.8, min(0.014, 0.10 * gap) * pose.scale))
     depth = np.float32(0.16 - 0.1 * front)
     interior *= (1 - depth + depth * np.clip(2.2 * rim - 1.1, 0, 1))[..., None]
-    interior += (layer.dark - interior) * np.float32(NARROW * (1 - smoothstep(0.012, 0.032, gap)))
+    # Teeth behind barely parted lips lie in the lips' own reddish shade; merely darker ones would be a grey slit.
+    lost = (layer.gum.mean() / np.maximum(layer.gum, 1)) ** np.float32(NARROW_TINT)
+    interior *= 1 - np.float32(NARROW * (1 - smoothstep(0.012, 0.032, gap))) * lost
     touching = np.float32(1 - smoothstep(*LIPS_TOUCH, gap))
     tint = LIP_LINE * (layer.gum + LIP_LINE_TINT * (layer.gum - layer.gum.mean()))
     interior += (tint - interior) * touching  # teeth between lips that touch would be a grey slit
@@ -464,7 +466,7 @@ OPEN = 0.025  # lip gap in face widths from which a source's mouth counts as ope
 TEETH_DEPTH = 0.05  # distance of the front teeth behind the lips, face widths
 LIPS_TOUCH = 0.006, 0.014  # mean gap, face widths, up to which the line between the lips is drawn, and no longer is
 LIP_LINE, LIP_LINE_TINT = 0.58, 0.6  # brightness of that line relative to the gums, and its additional tint
-NARROW = 0.34  # how much darker teeth behind barely parted lips are, as a share
+NARROW, NARROW_TINT = 0.4, 0.8  # share of light lost behind barely parted lips, and how much redder what is left is
 SHADE_TINT = 0.2  # share of the colour of the depth that shadows of the lip take on
 LIP_SHADOW = 0.016  # reach of the upper lip's shadow, face widths
 LOWER_EDGE = 0.005  # edge of the lower front teeth below the resting line while the jaw is shut

@@ -35,14 +35,15 @@ CHOICES: Final = {
     "all": mark("all"), "exp": mark("expression"), "pose": mark("pose"), "lip": mark("lips"), "eyes": mark("eyes"),
     "pose-friendly": mark("pose"), "expression-friendly": mark("expression"),
     "shortest": mark("the shorter one"), "source": mark("source"), "driving": mark("driver"),
-    "loop": mark("the longer one; the other repeats"), "pingpong": mark("forward and backward"),
+    "loop": mark("the longer one, looped"), "pingpong": mark("forward and backward"),
     "none": mark("none"), "auto": mark("automatic"), "off": mark("off"),
     "contain": mark("whole, with borders"), "cover": mark("filled, edges cropped"), "stretch": mark("stretched"),
     "relative": mark("relative"), "absolute": mark("absolute"),
     "keep": mark("unchanged"), "blur": mark("blurred"), "transparent": mark("transparent"),
     "full": mark("all marks"), "metadata": mark("metadata only"), "corner": mark("in the corner"),
 }  # fmt: skip
-ABBREVIATIONS: Final = ("h264", "hevc", "av1", "vp9", "gif", "png", "fp32", "fp16", "bf16", "int8")
+ABBREVIATIONS: Final = ("hevc", "av1", "vp9", "gif", "png", "fp32", "fp16", "bf16", "int8")
+SPELLINGS: Final = {"h264": "H.264", "prores": "ProRes"}
 
 
 class OptionTitles:
@@ -79,7 +80,7 @@ def choice_title(word: str) -> str:
         return text[:1].upper() + text[1:]
     if word.isdecimal():
         return f"{word}°"  # angles are the only numbers
-    return word.upper() if word in ABBREVIATIONS else word
+    return word.upper() if word in ABBREVIATIONS else SPELLINGS.get(word, word)
 
 
 @lru_cache(maxsize=1)

@@ -4536,8 +4536,8 @@
    <translation>die Griffe falten das Gesicht auf sich selbst; ordnen Sie sie mehr wie in einem Gesicht an</translation>
   </message>
   <message>
-   <source>the longer one; the other repeats</source>
-   <translation>das längere; das andere wiederholt sich</translation>
+   <source>the longer one, looped</source>
+   <translation>das längere, in Schleife</translation>
   </message>
   <message>
    <source>the module {module} is not part of this installation.</source>

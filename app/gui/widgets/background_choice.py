@@ -51,7 +51,7 @@ class BackgroundChoice(ComboBox):
     def _take(self) -> None:
         word = self.currentData()
         if word == COLOUR:
-            start = self._value if self._value.startswith("#") else FIRST_COLOUR
+            start = self._value if Background.parse(self._value).kind == "colour" else FIRST_COLOUR
             colour = QColorDialog.getColor(QColor(start), self, self._title)
             word = colour.name() if colour.isValid() else ""
         elif word == IMAGE:

@@ -86,7 +86,7 @@ def by_queue(files: Path, case: str, folder: Path) -> list[np.ndarray]:
     with Queue(folder / "queue.sqlite3") as queue:
         checked = RenderOptions.from_values(values).values()
         queue.add([Entry(source, files / "film", str(folder / "%02d.png"), checked, numbered=True)])
-        queue.join("w", folder / "scratch")
+        queue.register("w", folder / "scratch")
         job = queue.claim("w")
         assert job is not None
         outcome = JobRenderer(folder / "cache").render(job, EventStream(), CancelToken())
@@ -253,7 +253,7 @@ def test_an_edit_gives_the_same_picture_every_way(files: Path, tmp_path: Path, e
     with Queue(tmp_path / "queue.sqlite3") as queue:
         checked = RenderOptions.from_values(values).values()
         queue.add([Entry(photo, None, str(tmp_path / "queue" / "one.png"), checked)])
-        queue.join("w", tmp_path / "scratch")
+        queue.register("w", tmp_path / "scratch")
         (tmp_path / "queue").mkdir()
         job = queue.claim("w")
         assert job is not None

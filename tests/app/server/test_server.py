@@ -223,7 +223,7 @@ def test_jobs_are_rendered_and_followed(tmp_path, monkeypatch):
 
     def run(queue, **_):
         for job in queue.reader.jobs(states=["queued"], lane=work.LANE):
-            queue.join("tester", tmp_path / "scratch")
+            queue.register("tester", tmp_path / "scratch")
             claimed = queue.claim("tester", lane=work.LANE)
             Path(job.output).write_bytes(b"result")
             queue.done(claimed, [])

@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 from typing import Any, Final
 
-from app.errors import UsageError
+from app.errors import MediaError, UsageError
 from app.media import files
 from app.provenance.mark import PROGRAM, Marking
 from models.messages import msg
@@ -31,15 +31,19 @@ def signing_pair(marking: Marking) -> tuple[bytes, bytes]:
 
     Raises:
         UsageError: The user's can't be read.
-        OSError: The key of this installation can't be stored.
+        MediaError: The key of this installation can't be stored or read.
     """
     if marking.certificate or marking.key:
         check_pair(marking)
         return Path(marking.certificate).read_bytes(), Path(marking.key).read_bytes()
     path = own_folder() / SIGNER
-    if not path.is_file():
-        _keep(path)
-    chain, begin, key = path.read_bytes().partition(KEY_BEGINS)
+    try:
+        if not path.is_file():
+            _keep(path)
+        chain, begin, key = path.read_bytes().partition(KEY_BEGINS)
+    except OSError as error:
+        why = files.reason(error)[0]
+        raise MediaError(msg("the signing key can't be kept in {folder}: {why}", path.parent, why)) from error
     return chain, begin + key
 
 

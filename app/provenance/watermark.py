@@ -34,7 +34,7 @@ STRONGEST: Final = 3.0  # factor of the change that the key asks for; over 1, as
 SMOOTH: Final = 0.5  # factor in smooth areas of small crops
 QUIET, BUSY = 1.0, 5.0  # texture in grey levels between cells up to which an area is smooth, and from which it is not
 SMALL: Final = 256.0  # side of a crop in pixels up to which the mark has its full strength
-WEAKEST: Final = 0.6  # factor in large crops
+WEAKEST: Final = 0.8  # factor in large crops
 STRIP_PIXELS: Final = 1 << 16  # pixels that are marked at once; their copies stay in the processor's cache
 
 

@@ -153,6 +153,7 @@ def test_what_goes_wrong_is_one_sentence_and_the_file_is_whole(
     notes = write(tmp_path / "a.mp4").notes
     assert len(notes) == 1
     assert "metadata say that AI made" in notes[0]
+    assert ("the signing key can't be kept in" in notes[0]) == (fault == "no key")
     assert inspect(tmp_path / "a.mp4").metadata.says_ai
     told: list[str] = []
     write_image(tmp_path / "a.png", picture(0, SIZE), marking=FULL, notes=told)

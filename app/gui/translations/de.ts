@@ -4588,6 +4588,10 @@
    <translation>die Seite des Ausschnitts ist {side:g} px, es müssen mindestens {smallest_square} px sein.</translation>
   </message>
   <message>
+   <source>the signing key can't be kept in {folder}: {why}</source>
+   <translation>der Schlüssel zum Signieren kann nicht in {folder} aufbewahrt werden: {why}</translation>
+  </message>
+  <message>
    <source>the source is an animal</source>
    <translation>die Quelle ist ein Tier</translation>
   </message>

@@ -186,7 +186,8 @@ class SliderRow(QWidget):
         self.value.setSingleStep(step)
         self.value.setSuffix({"deg": "°", "": ""}.get(unit, f" {unit}"))
         self.value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self.value.setFixedWidth(72)
+        ends = (self.value.textFromValue(number) + self.value.suffix() for number in (minimum, maximum))
+        self.value.setFixedWidth(max(72, *(self.value.fontMetrics().horizontalAdvance(end) + 16 for end in ends)))
         self.value.setKeyboardTracking(False)
         self.value.setValue(default)
         self.value.wheelEvent = lambda event: event.ignore()  # type: ignore[method-assign]

@@ -168,7 +168,8 @@ class OptionEditor(QWidget):
 
     def _make_text(self) -> None:
         edit = QLineEdit()
-        edit.setPlaceholderText(tr("automatic") if self.info.default == "" else str(self.info.default))
+        empty = tr("none") if self.info.name == "midi" else tr("automatic")
+        edit.setPlaceholderText(empty if self.info.default == "" else str(self.info.default))
         edit.editingFinished.connect(lambda: self._take_text(edit))
         self._value: Any = self.info.default
         self._show = lambda value: self._show_text(edit, value)

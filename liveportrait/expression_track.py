@@ -80,14 +80,17 @@ class Channel:
         if ease == "hold":
             return float(values[i])
         if ease == "linear":
-            return float(values[i] + t * (values[i + 1] - values[i]))
-        a, b = self._tangents[i], self._tangents[i + 1]
-        return float(
-            (1 + 2 * t) * (1 - t) ** 2 * values[i]
-            + t * (1 - t) ** 2 * step * a
-            + t**2 * (3 - 2 * t) * values[i + 1]
-            + t**2 * (t - 1) * step * b
-        )
+            between = values[i] + t * (values[i + 1] - values[i])
+        else:
+            a, b = self._tangents[i], self._tangents[i + 1]
+            between = (
+                (1 + 2 * t) * (1 - t) ** 2 * values[i]
+                + t * (1 - t) ** 2 * step * a
+                + t**2 * (3 - 2 * t) * values[i + 1]
+                + t**2 * (t - 1) * step * b
+            )
+        # Both stay between their keys but for rounding, which would leave a slider's bounds where a key lies on them.
+        return float(np.clip(between, *sorted(values[i : i + 2])))
 
 
 def tangents(times: Floats, values: Floats) -> Floats:

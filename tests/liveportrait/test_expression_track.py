@@ -94,3 +94,14 @@ def test_tracks_add_up_within_the_ranges() -> None:
     assert both.duration == 2
     assert both.at(0.5).values["smile"] == pytest.approx(1.3)
     assert both.at(0.5).lip_ratio == pytest.approx(0.2)
+
+
+def test_keys_at_the_limits_stay_within_them() -> None:
+    """Rounding gave 1.0000000000000002 between two keys at 1, which no slider takes."""
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        times = np.sort(rng.choice(np.arange(1, 640), 6, replace=False)) / 100
+        keys = [{"time": float(t), "sliders": {"wink_right": float(rng.integers(2))}} for t in times]
+        track = ExpressionTrack.from_dict({"keys": keys})
+        for time in np.arange(0, 6.4, 0.04):
+            assert 0 <= track.at(float(time)).values.get("wink_right", 0.0) <= 1

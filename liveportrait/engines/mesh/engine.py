@@ -267,7 +267,7 @@ class MeshEngine(Engine):
         points = np.empty_like(x)
         points[:, :2] = (x[:, :2] + 1) * half - 0.5
         points[:, 2] = x[:, 2] * half + f.layout.pose.shift[2]
-        pose = Pose.fit(f.layout.canonical, points)
+        pose = Pose.fit_rigid(f.layout.canonical, points)
         shape = pose.invert(points)
         if f.stiff is not None:
             shape += f.stiff * (f.layout.canonical - shape)

@@ -37,6 +37,9 @@ def compress_depth(canonical: Float) -> Float:
     return out
 
 
+RIGID_STEPS, OFF = 2, 0.02  # refinements of that fit; distance at which a point counts a quarter, face widths
+
+
 @dataclass(frozen=True)
 class Pose:
     """Weak-perspective pose: ``pixel = scale * canonical @ rotation.T + shift``."""
@@ -52,6 +55,21 @@ class Pose:
         weights = face_model().stability[:n].astype(np.float64)
         scale, rotation, shift = similarity(canonical[:n], points[:n], weights)
         return cls(scale, np.asarray(rotation, np.float64), np.asarray(shift, np.float64))
+
+    @classmethod
+    def fit_rigid(cls, canonical: Float, points: Float) -> Pose:
+        """The same from the points that follow the head alone: those that an expression moved count little.
+
+        A shut eye or a raised brow would else turn the whole head a little, and hair and collar with it.
+        """
+        weights = face_model().stability[:FACE_POINTS].astype(np.float64)
+        near, far = canonical[:FACE_POINTS], points[:FACE_POINTS]
+        pose = cls.fit(canonical, points)
+        for _ in range(RIGID_STEPS):
+            away = np.linalg.norm(pose.apply(near)[:, :2] - far[:, :2], axis=1) / pose.scale
+            scale, rotation, shift = similarity(near, far, weights * (OFF / (OFF + away)) ** 2)
+            pose = cls(scale, np.asarray(rotation, np.float64), np.asarray(shift, np.float64))
+        return pose
 
     def apply(self, canonical: Float) -> Float:
         """Pixel points of canonical ones."""

@@ -185,3 +185,15 @@ def test_eyes_and_mouth_are_not_drawn_over_what_covers_them(stage, monkeypatch):
     assert np.array_equal(covered[right], free[right])
     assert (free[left] != bare[left]).any()
     assert (free[right] != bare[right]).any()
+
+
+def test_a_shut_eye_moves_neither_hair_nor_collar(stage):
+    """The pose that the rest of the head follows is read from points that no expression moves."""
+    offsets = stage.engine.retarget_eyes(stage.portrait, np.array([[0.0, 0.3]]))
+    shut = stage.engine.render(stage.portrait, stage.keypoints(delta=offsets))[0].astype(int)
+    away = np.abs(shut - stage.portrait.crop).max(2)
+    reach = round(0.2 * stage.portrait.features.layout.pose.scale)
+    for eye in ([33, 133], [362, 263]):
+        x, y = np.round(stage.face.points[eye, :2].mean(0)).astype(int)
+        away[max(y - reach, 0) : y + reach, max(x - reach, 0) : x + reach] = 0
+    assert (away > 8).sum() < 700  # 3166 where all points counted

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from PySide6.QtCore import QObject, QTimer
 
+from app.errors import AppError
 from app.gui import qt_images
 from app.gui.clip_part import DRIVER, SOURCE, part_of, whole, with_edge
 from app.gui.load import LoadMeter
@@ -168,7 +169,11 @@ class LiveView(QObject):
 
     def _show_part(self) -> None:
         """Show beside the time that only a part of the clip is used."""
-        part = part_of(self._studio.session, self._whose)
+        try:
+            part = part_of(self._studio.session, self._whose)
+        except AppError:  # the studio tells it
+            self._window.transport.show_part("")
+            return
         end = "" if part.end is None else clock_text(float(part.end))
         shown = "" if part.is_whole else f"{clock_text(float(part.start))} – {end}"
         self._window.transport.show_part(shown)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from liveportrait.channel import Neutral, find_shots, smooth_track
+from liveportrait.channel import find_shots, smooth_track
 from liveportrait.engines.mesh.engine import MeshEngine
 from liveportrait.motion import Motion, angle_between, rotation_from_euler
 from liveportrait.track import MotionTrack
@@ -44,8 +44,7 @@ def test_every_shot_is_measured_from_its_own_neutral_frame(tmp_path: Path) -> No
     shots = find_shots(track, reference, MeshEngine())
     assert shots is not None
     assert shots.starts == [0, CUT]
-    neutral = Neutral(reference, 5, True, shots, (Fraction(0), Fraction(CUT, 25)))
-    live = [neutral.levelled(track.motion(i), track.times[i]) for i in range(LENGTH)]  # as the preview plays it
+    live = [shots.levelled(track.motion(i), track.row(i)) for i in range(LENGTH)]  # frame by frame
     level = smooth_track(track, 0.0, {}, shots=shots)
     for index in (0, CUT - 1, CUT, LOST + 1, LENGTH - 1):
         np.testing.assert_array_equal(live[index].rotation, level.motion(index).rotation)

@@ -20,6 +20,7 @@ from app.gui.window import MainWindow
 Key = Qt.Key
 WORDS = {
     "fill": "#102030", "reference": "first", "mask": "matte", "detector": "insightface", "size": "100x80",
+    "camera_size": "320x240", "vcam_size": "640x480",
 }  # fmt: skip
 
 

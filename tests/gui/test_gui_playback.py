@@ -37,7 +37,7 @@ def test_time_line_shows_the_frame_that_it_names(qtbot: QtBot, window: MainWindo
     assert not bar.line.isVisible()
     assert not actions["step_forward"].isEnabled()
     studio.set_driver(clip_driver)
-    qtbot.waitUntil(bar.line.isVisible)
+    qtbot.waitUntil(lambda: bar.line.isVisible() and studio.playback.place.rate > 0)
     pictures = frames_of(Path(clip_driver.source))
     rate = studio.playback.place.rate
     actions["play"].trigger()

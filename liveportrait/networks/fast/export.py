@@ -37,7 +37,7 @@ VERSION: Final = 3
 """Part of every file's key; incremented when the graphs change."""
 PARTS: Final = {
     "appearance": "appearance_feature_extractor", "motion": "motion_extractor",
-    "source": "warping_module", "frame": "warping_module", "generator": "spade_generator",
+    "warping": "warping_module", "source": "warping_module", "frame": "warping_module", "generator": "spade_generator",
 }  # fmt: skip
 """Name of a file -> network."""
 WARPING_INPUTS: Final = ("feature_3d", "kp_source", "kp_driving")
@@ -48,15 +48,30 @@ BFLOAT_OPSET: Final = 22
 
 
 @dataclass(frozen=True)
+class ExportedPair:
+    """Files of W and G.
+
+    Attributes:
+        warping: Inputs WARPING_INPUTS (1, 32, 16, s, s), (1, 21, 3), (1, 21, 3); output "out" (1, 256, s, s).
+        generator: Input "feature" (1, 256, s, s); output "image" (1, 3, 8s, 8s) in 0..1. All inputs and outputs are
+            float32.
+        sampler: Form of the last sampling in W.
+    """
+
+    warping: Path
+    generator: Path
+    sampler: Sampler
+
+
+@dataclass(frozen=True)
 class ExportedNetworks:
     """Files of an engine.
 
     Attributes:
         source: First half of W, once per source: inputs "feature_3d" and "kp_source"; outputs SOURCE_OUTPUTS.
-        frame: Second half of W: inputs "feature_3d" (1, 32, 16, s, s), "kp_source" (1, 21, 3), SOURCE_OUTPUTS,
-            "kp_driving" (1, 21, 3); output "out" (1, 256, s, s).
-        generator: Input "feature" (1, 256, s, s); output "image" (1, 3, 8s, 8s) in 0..1. All inputs and outputs are
-            float32.
+        frame: Second half of W: inputs "feature_3d", "kp_source", SOURCE_OUTPUTS, "kp_driving"; output "out" as in
+            ExportedPair.
+        generator: As in ExportedPair.
         appearance: F (export_one), or None if it runs elsewhere.
         motion: M, likewise.
     """
@@ -83,16 +98,16 @@ def export_networks(
 
     Args:
         networks: See export_one.
-        folder: Folder of the files; created if missing.
-        sampler: See the module.
+        folder: See export_pair.
+        sampler: See export_pair.
         half: Type of the convolutions if not float32.
         processor: See export_one.
         readers: Also write F and M.
-        size: Height and width of the feature maps; 64 for the official weights.
-        say: Called with a line on each file that is written.
+        size: See export_pair.
+        say: See export_pair.
 
     Raises:
-        ModelError: The packages onnx and onnxscript are missing, or the folder can't be written.
+        ModelError: As for export_pair.
         ValueError: There is no such sampler.
     """
 
@@ -110,6 +125,39 @@ def export_networks(
     )
 
 
+def export_pair(
+    warping: WarpingNetwork,
+    generator: SPADEGenerator,
+    folder: Path,
+    *,
+    sampler: Sampler = "native",
+    half: bool = False,
+    size: int = 64,
+    say: Callable[[str], None] | None = None,
+) -> ExportedPair:
+    """Write W and G as ONNX files, or find files written earlier.
+
+    Args:
+        warping: The plain module with its weights.
+        generator: The plain module with its weights.
+        folder: Folder of the files; created if missing.
+        sampler: See the module.
+        half: float16 convolutions.
+        size: Height and width of the feature maps; 64 for the official weights.
+        say: Called with a line on each file that is written.
+
+    Raises:
+        ModelError: The packages onnx and onnxscript are missing, or the folder can't be written.
+        ValueError: There is no such sampler.
+    """
+    networks = {"warping_module": warping, "spade_generator": generator}
+    first, second = (
+        export_one(part, networks, folder, sampler=sampler, half=half, size=size, say=say)
+        for part in ("warping", "generator")
+    )
+    return ExportedPair(first, second, sampler)
+
+
 def export_one(
     part: str,
     networks: Mapping[str, nn.Module],
@@ -125,21 +173,22 @@ def export_one(
 
     Args:
         part: "appearance" or "motion", input "image" (1, 3, 256, 256) in 0..1, output "feature_3d" (1, 32, 16, 64, 64)
-            or one per motion_extractor.HEADS; or "source", "frame" or "generator", see ExportedNetworks.
+            or one per motion_extractor.HEADS; or "warping" or "generator", see ExportedPair; or "source" or "frame",
+            see ExportedNetworks.
         networks: Network name (liveportrait.networks.NAMES) -> plain module with its weights, on any device.
-        folder: See export_networks.
-        sampler: See export_networks.
+        folder: See export_pair.
+        sampler: See export_pair.
         half: True or "fp16" for float16 convolutions, "bf16" for bfloat16 ones; F, M and "source" are in float32.
         processor: W uses fewer products along the depth, which is faster on CPUs; in bfloat16 only where it costs no
             precision.
-        size: See export_networks.
-        say: See export_networks.
+        size: See export_pair.
+        say: See export_pair.
 
     Returns:
         The file; its name ends with its content's key (liveportrait.networks.fast.kept).
 
     Raises:
-        ModelError: As for export_networks.
+        ModelError: As for export_pair.
         ValueError: There is no such part or sampler.
     """
     if sampler not in get_args(Sampler):
@@ -150,7 +199,7 @@ def export_one(
     word = "fp32" if not half or part in ("appearance", "motion", "source") else "fp16" if half is True else half
     form = f"{word}-{size}"
     name = {"generator": f"generator-{form}", "source": f"source-{form}"}.get(part, f"{part}-fp32")
-    if part == "frame":
+    if part in ("warping", "frame"):
         name = f"{part}-{sampler}{'-processor' if processor else ''}-{form}"
     stem = f"{name}-{weights_key(network)}"
 
@@ -192,6 +241,8 @@ def _graph(
     warping = FastWarping(cast(WarpingNetwork, network), rewrites, kind)
     if kind == torch.bfloat16:
         warping.drop_toom()
+    if part == "warping":
+        return _Warping(warping), (volume, points, points + 0.1), WARPING_INPUTS, ("out",)
     if part == "source":
         return _Source(warping), (volume, points), WARPING_INPUTS[:2], SOURCE_OUTPUTS
     *_, compressed, background, heat = warping.prepare(volume, points)
@@ -237,6 +288,19 @@ class _Heads(nn.Module):
         return values.split(list(HEADS.values()), dim=1)
 
 
+class _Warping(nn.Module):
+    """W with one output."""
+
+    def __init__(self, warping: nn.Module) -> None:
+        super().__init__()
+        self.warping = warping
+
+    def forward(self, feature_3d: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
+        """See ExportedPair."""
+        out: Tensor = self.warping(feature_3d, kp_driving, kp_source)["out"]
+        return out.float()
+
+
 class _Source(nn.Module):
     """First half of W."""
 
@@ -274,6 +338,6 @@ class _Generator(nn.Module):
         self.generator = generator
 
     def forward(self, feature: Tensor) -> Tensor:
-        """See ExportedNetworks."""
+        """See ExportedPair."""
         image: Tensor = self.generator(feature)
         return image

@@ -13,7 +13,7 @@ pytest.importorskip("onnxscript", reason="onnxscript (extra 'onnx') is not insta
 
 import onnxruntime  # noqa: E402
 
-from liveportrait.networks.fast.export import SOURCE_OUTPUTS, export_networks, weights_key  # noqa: E402
+from liveportrait.networks.fast.export import WARPING_INPUTS, export_pair, weights_key  # noqa: E402
 from liveportrait.networks.fast.kept import content_key, find_kept, keep_file, kept_key  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("exports")  # with --dist loadgroup, one worker writes the files
@@ -45,27 +45,26 @@ def wanted(networks, given):
 @pytest.fixture(scope="module")
 def pairs(networks, onnx_folder):
     """Both samplers and both types; test_tensorrt_real.py has the native one in half precision."""
+    plain = networks["warping_module"], networks["spade_generator"]
     return {
-        "native": export_networks(networks, onnx_folder, size=SIZE),
-        "gather half": export_networks(networks, onnx_folder, size=SIZE, sampler="gather", half="fp16"),
+        "native": export_pair(*plain, onnx_folder, size=SIZE),
+        "gather half": export_pair(*plain, onnx_folder, size=SIZE, sampler="gather", half=True),
     }
 
 
 def run(path, **given):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]).run(None, given)
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]).run(None, given)[0]
 
 
-def warp(files, given):
-    source = dict(zip(("feature_3d", "kp_source"), given, strict=False))
-    prepared = dict(zip(SOURCE_OUTPUTS, run(files.source, **source), strict=True))
-    return run(files.frame, **source, **prepared, kp_driving=given[2])[0]
+def warp(path, given):
+    return run(path, **dict(zip(WARPING_INPUTS, given, strict=True)))
 
 
 @pytest.mark.parametrize(("form", "samples"), [("native", 1), ("gather half", 0)])
 def test_operators(pairs, form, samples):
-    warping, generator = (onnx.load(path) for path in (pairs[form].frame, pairs[form].generator))
+    warping, generator = (onnx.load(path) for path in (pairs[form].warping, pairs[form].generator))
     counts = Counter(node.op_type for node in warping.graph.node)
     assert set(counts) <= KNOWN
     assert counts["GridSample"] == samples
@@ -78,15 +77,15 @@ def test_operators(pairs, form, samples):
 
 
 def test_parity_on_onnx_runtime(pairs, given, wanted):
-    assert np.abs(warp(pairs["native"], given) - wanted[0]).max() < 2e-4
-    image = run(pairs["native"].generator, feature=wanted[0])[0]
+    assert np.abs(warp(pairs["native"].warping, given) - wanted[0]).max() < 2e-4
+    image = run(pairs["native"].generator, feature=wanted[0])
     assert image.shape == (1, 3, 8 * SIZE, 8 * SIZE)
     assert np.abs(image - wanted[1]).max() < 1e-4
 
 
 def test_half_precision_reaches_the_convolutions_only(pairs):
     full = onnx.TensorProto.FLOAT
-    for path in (pairs["gather half"].frame, pairs["gather half"].generator):
+    for path in (pairs["gather half"].warping, pairs["gather half"].generator):
         model = onnx.shape_inference.infer_shapes(onnx.load(path), data_prop=True)
         check_types(model)
         values = (*model.graph.input, *model.graph.output)
@@ -94,9 +93,9 @@ def test_half_precision_reaches_the_convolutions_only(pairs):
 
 
 def test_half_precision_draws_nearly_the_same(pairs, given, wanted):
-    out = warp(pairs["gather half"], given)
+    out = warp(pairs["gather half"].warping, given)
     assert np.square(out - wanted[0]).mean() < 1e-4 * np.square(wanted[0]).mean()
-    difference = run(pairs["gather half"].generator, feature=wanted[0])[0] - wanted[1]
+    difference = run(pairs["gather half"].generator, feature=wanted[0]) - wanted[1]
     assert -10 * np.log10(np.square(difference).mean()) > 45
 
 
@@ -106,8 +105,8 @@ def check_types(model):
     types |= {weight.name: weight.data_type for weight in model.graph.initializer}
     half, full = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
     convs = [types[node.input[1]] for node in model.graph.node if node.op_type == "Conv"]
-    single = 1 if any(node.op_type == "Softmax" for node in model.graph.node) else 0
-    assert convs.count(half) == len(convs) - single  # of W: the sum of occlusion taps
+    single = 2 if any(node.op_type == "Softmax" for node in model.graph.node) else 0
+    assert convs.count(half) == len(convs) - single  # of W: compress, once per source, and the sum of occlusion taps
     for node in model.graph.node:
         if node.op_type in {"Softmax", "GridSample", "Exp", "Abs", "Floor", "InstanceNormalization", "Sigmoid"}:
             assert types[node.output[0]] == full, node.op_type
@@ -117,19 +116,20 @@ def check_types(model):
 
 def test_files_say_nothing_of_where_they_were_made(pairs):
     """No paths and lines of this code, so that the same network is the same file everywhere."""
-    for path in (pairs["native"].frame, pairs["gather half"].generator):
+    for path in (pairs["native"].warping, pairs["gather half"].generator):
         model = onnx.load(path)
         assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
         assert b"export.py" not in path.read_bytes()
 
 
 def test_files_are_found_again(pairs, networks):
+    plain = networks["warping_module"], networks["spade_generator"]
     said: list[str] = []
-    again = export_networks(networks, pairs["native"].frame.parent, size=SIZE, say=said.append)
+    again = export_pair(*plain, pairs["native"].warping.parent, size=SIZE, say=said.append)
     assert again == pairs["native"]
     assert not said
-    assert not list(again.frame.parent.glob(".*"))
-    assert kept_key(again.frame) == content_key(again.frame)
+    assert not list(again.warping.parent.glob(".*"))
+    assert kept_key(again.warping) == content_key(again.warping)
 
 
 def test_a_damaged_file_is_made_again(tmp_path):
@@ -163,4 +163,4 @@ def test_the_key_follows_the_weights():
 
 def test_unknown_sampler(networks, tmp_path):
     with pytest.raises(ValueError, match="no sampler 'cubic'"):
-        export_networks(networks, tmp_path, sampler="cubic")
+        export_pair(networks["warping_module"], networks["spade_generator"], tmp_path, sampler="cubic")

@@ -11,7 +11,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.cli.flags import Argument, Flag, command, make_app, option_flag, optional_argument, switch, text_flag
+from app.cli.flags import (
+    Argument,
+    Flag,
+    command,
+    make_app,
+    number_of,
+    option_flag,
+    optional_argument,
+    switch,
+    text_flag,
+)
 from app.cli.output import JsonLines, PlainLines, clock, complain, one_line, say, show_path, tell, write
 from app.errors import ExitCode, UsageError
 from app.events import CancelToken, Event, EventStream
@@ -90,7 +100,7 @@ def _work(
 ) -> Summary:
     from app.jobs import Queue, run_workers
 
-    workers = _number(values["workers"], "--workers", 0, 1024, whole=True)
+    workers = number_of(values["workers"], "--workers", 0, 1024, whole=True)
     cache = Path(values["cache"]) if values["cache"] else None
     with Queue(values["queue"]) as queue:
         if label is not None:
@@ -109,28 +119,13 @@ def _work(
             return run_on_cluster(
                 queue, values["cluster"], batch=label, workers=int(workers), events=events, token=token,
                 fail_fast=values["fail_fast"], cache=cache,
-                cpus=_number(values["cluster_cpus"], "--cluster-cpus", 0, 1024, default=1.0),
-                gpus=_number(values["cluster_gpus"], "--cluster-gpus", 0, 64),
+                cpus=number_of(values["cluster_cpus"], "--cluster-cpus", 0, 1024, default=1.0),
+                gpus=number_of(values["cluster_gpus"], "--cluster-gpus", 0, 64),
             )  # fmt: skip
         return run_workers(
             queue, batch=label, workers=int(workers), events=events, token=token, fail_fast=values["fail_fast"],
             cache=cache,
         )  # fmt: skip
-
-
-def _number(
-    text: str | None, flag: str, low: float, high: float, default: float = 0.0, *, whole: bool = False
-) -> float:
-    if text is None:
-        return default
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not low <= number <= high or (whole and number != int(number)):
-        kind = "whole number" if whole else "number"
-        raise UsageError(f"{flag}: {text!r} is not a {kind} from {low:g} to {high:g}.")
-    return number
 
 
 def _show(entries: list[Entry], json_lines: bool) -> int:

@@ -92,6 +92,34 @@ class Command(click.Command):
         return super().parse_args(ctx, _numbered(args))
 
 
+def number_of(
+    text: str | None, flag: str, low: float, high: float, default: float = 0.0, *, whole: bool = False
+) -> float:
+    """The number that a flag gives.
+
+    Args:
+        text: What was given, or None.
+        flag: The flag, for the message.
+        low: Smallest number allowed.
+        high: Largest number allowed.
+        default: Number if none was given.
+        whole: Whether it must be a whole one.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    if text is None:
+        return default
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not low <= number <= high or (whole and number != int(number)):
+        kind = "whole number" if whole else "number"
+        raise UsageError(f"{flag}: {text!r} is not a {kind} from {low:g} to {high:g}.")
+    return number
+
+
 def _numbered(args: Sequence[str]) -> list[str]:
     end = args.index("--") if "--" in args else len(args)
     whole: list[str] = []

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from app.cli.flags import command, make_app, switch, text_flag
+from app.cli.flags import command, make_app, number_of, switch, text_flag
 from app.cli.output import complain, say
 from app.errors import AppError, CancelledError, ExitCode, MissingError, UsageError
 from models.installation import install_hint
@@ -35,7 +35,7 @@ def serve(values: Mapping[str, Any]) -> int:
     from app.server.guard import is_local
     from app.server.limits import MEGABYTE, Limits
 
-    host, port = values["host"] or "127.0.0.1", int(_number("--port", values["port"], 8765, 1, 65535))
+    host, port = values["host"] or "127.0.0.1", int(number_of(values["port"], "--port", 1, 65535, 8765))
     token = values["token"] or os.environ.get(TOKEN, "")
     if token and len(token) < LEAST_TOKEN:
         raise UsageError(f"--token: it must have at least {LEAST_TOKEN} characters.")
@@ -46,14 +46,14 @@ def serve(values: Mapping[str, Any]) -> int:
     if media is not None and not media.is_dir():
         raise UsageError(f"--media: {media} is not a folder.")
     limits = Limits(
-        upload=int(_number("--max-upload", values["max_upload"], 512, 1, 100_000) * MEGABYTE),
-        storage=int(_number("--max-storage", values["max_storage"], 20_000, 10, 10_000_000) * MEGABYTE),
-        seconds=_number("--max-seconds", values["max_seconds"], 600, 1, 86_400),
-        waiting=int(_number("--max-jobs", values["max_jobs"], 200, 1, 100_000)),
-        keep_hours=_number("--keep-hours", values["keep_hours"], 24, 0.1, 100_000),
+        upload=int(number_of(values["max_upload"], "--max-upload", 1, 100_000, 512) * MEGABYTE),
+        storage=int(number_of(values["max_storage"], "--max-storage", 10, 10_000_000, 20_000) * MEGABYTE),
+        seconds=number_of(values["max_seconds"], "--max-seconds", 1, 86_400, 600),
+        waiting=int(number_of(values["max_jobs"], "--max-jobs", 1, 100_000, 200)),
+        keep_hours=number_of(values["keep_hours"], "--keep-hours", 0.1, 100_000, 24),
     )
     folder = _folder(values["folder"])
-    workers = int(_number("--workers", values["workers"], 0, 0, 64))
+    workers = int(number_of(values["workers"], "--workers", 0, 64, 0))
     served = build_app(folder, media=media, token=token, limits=limits, workers=workers)
     shown = f"[{host}]" if ":" in host else host
     say(f"Serving on http://{shown}:{port} (stop with Ctrl-C). Files: {folder}")
@@ -76,18 +76,6 @@ def _folder(text: str | None) -> Path:
     except OSError as error:
         raise UsageError(f"--folder: {folder} can't be used: {error.strerror}.") from None
     return Path(os.path.abspath(folder))
-
-
-def _number(flag: str, text: str | None, default: float, least: float, most: float) -> float:
-    if text is None:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not least <= value <= most:
-        raise UsageError(f"{flag}: {text!r} is not a number from {least:g} to {most:g}.")
-    return value
 
 
 command(

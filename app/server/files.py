@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,6 +59,12 @@ def content_of(path: Path) -> Content:
         kind = "image" if info.kind == "image" else "clip"
         next(iter(clip), None)  # a damaged file fails here and not in a job
         return Content(kind, None if kind == "image" else _seconds(info.duration), (info.width, info.height))
+
+
+@lru_cache(maxsize=256)
+def _content(path: Path, size: int, changed: int) -> Content:
+    """What an input is, read once as long as its size and time of change (nanoseconds) stay: sliders ask often."""
+    return content_of(path)
 
 
 def _seconds(value: Fraction | None) -> float | None:
@@ -130,7 +137,8 @@ class FileStore:
             RequestError: It can't be read (status 422), or lasts too long (413).
         """
         try:
-            content = content_of(path)
+            facts = path.stat()
+            content = _content(path, facts.st_size, facts.st_mtime_ns)
         except AppError as error:
             raise RequestError(422, error.message.replace(str(path), path.name), error.hint) from None
         except (OSError, ValueError) as error:

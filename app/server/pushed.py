@@ -82,11 +82,7 @@ def decode(data: bytes) -> Pixels:
 
 def encode(frame: LiveFrame) -> bytes:
     """A frame as JPEG."""
-    picture = frame.picture
-    if picture.shape[2] == 4:
-        share = picture[..., 3:].astype(np.float32) / 255
-        picture = (picture[..., :3] * share + np.array(frame.fill, np.float32) * (1 - share)).astype(np.uint8)
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    _, data = cv2.imencode(".jpg", frame.opaque[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return data.tobytes()
 
 

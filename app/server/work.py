@@ -146,7 +146,8 @@ class Work:
     def _run(self) -> None:
         while not self._token.cancelled:
             try:
-                if self.queue.reader.counts(lane=LANE)["queued"] or self.queue.recover():
+                counts = self.queue.reader.counts(lane=LANE)
+                if counts["queued"] or counts["running"]:  # running: left by a server that was killed
                     run_workers(self.queue, lane=LANE, workers=self._workers, token=self._token, in_order=True)
                 self.fault = ""
             except AppError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 
 from PySide6.QtCore import Qt
@@ -254,7 +254,70 @@ class PresetDialog(NameDialog):
         return [name for name, switch in self.switches.items() if switch.isChecked()]
 
 
-class CloseDialog(Dialog):
+class AnswerDialog(Dialog):
+    """A question with a button for each answer.
+
+    Args:
+        title: Title of the dialog.
+        text: The question.
+        answers: Name -> text of its button; the last one is the default.
+        hidden: Names of answers that don't apply now.
+        cancel: Whether a button closes the dialog without an answer.
+        width: Smallest width in pixels.
+        parent: Window.
+
+    Attributes:
+        answer: Name of the chosen answer.
+        buttons: Name -> button.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        text: str,
+        answers: Mapping[str, str],
+        *,
+        hidden: Collection[str] = (),
+        cancel: bool = False,
+        width: int,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.answer = ""
+        self.setWindowTitle(title)
+        message = QLabel(text)
+        message.setWordWrap(True)
+        self.buttons: dict[str, QPushButton] = {}
+        line = QHBoxLayout()
+        line.addStretch(1)
+        if cancel:
+            button = QPushButton(tr("Cancel"))
+            button.clicked.connect(self.reject)
+            line.addWidget(button)
+        for answer, name in answers.items():
+            button = self.buttons[answer] = QPushButton(name)
+            button.clicked.connect(partial(self._choose, answer))
+            line.addWidget(button)
+            if answer in hidden:
+                button.hide()
+        primary = self.buttons[list(answers)[-1]]
+        primary.setObjectName("primary")
+        primary.setDefault(True)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(24, 24, 24, 20)
+        box.setSpacing(16)
+        box.addWidget(message)
+        box.addLayout(line)
+        for button in self.buttons.values():
+            button.ensurePolished()
+        self.setMinimumWidth(max(width, box.minimumSize().width()))
+
+    def _choose(self, answer: str) -> None:
+        self.answer = answer
+        self.accept()
+
+
+class CloseDialog(AnswerDialog):
     """Asks what to do with work in progress when the window closes.
 
     Args:
@@ -267,33 +330,11 @@ class CloseDialog(Dialog):
     """
 
     def __init__(self, text: str, alone: bool, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        answers = {
+            "stop": tr("Stop and quit"),
+            "background": tr("Finish in the background"),
+            "stay": tr("Keep the window open"),
+        }
+        hidden = () if alone else ("background",)
+        super().__init__(tr("Work in progress"), text, answers, hidden=hidden, width=520, parent=parent)
         self.answer = "stay"
-        self.setWindowTitle(tr("Work in progress"))
-        message = QLabel(text)
-        message.setWordWrap(True)
-        self.buttons: dict[str, QPushButton] = {}
-        line = QHBoxLayout()
-        line.addStretch(1)
-        for answer, title in (
-            ("stop", tr("Stop and quit")), ("background", tr("Finish in the background")),
-            ("stay", tr("Keep the window open")),
-        ):  # fmt: skip
-            button = self.buttons[answer] = QPushButton(title)
-            button.clicked.connect(partial(self._choose, answer))
-            line.addWidget(button)
-        self.buttons["background"].setVisible(alone)
-        self.buttons["stay"].setObjectName("primary")
-        self.buttons["stay"].setDefault(True)
-        box = QVBoxLayout(self)
-        box.setContentsMargins(24, 24, 24, 20)
-        box.setSpacing(16)
-        box.addWidget(message)
-        box.addLayout(line)
-        for button in self.buttons.values():
-            button.ensurePolished()
-        self.setMinimumWidth(max(520, box.minimumSize().width()))
-
-    def _choose(self, answer: str) -> None:
-        self.answer = answer
-        self.accept()
